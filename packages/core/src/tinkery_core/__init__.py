@@ -1,0 +1,1 @@
+"""Config bridge, backends, chat, completers, run folder, metrics and evaluators of tinkery."""

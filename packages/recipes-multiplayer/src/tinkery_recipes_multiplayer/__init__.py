@@ -1,0 +1,1 @@
+"""Games and preferences for several players. Nothing is here yet but the version."""

@@ -1,0 +1,1 @@
+"""Environments, rollouts, advantages, datums and the reinforcement-learning trainer of tinkery."""
