@@ -1,0 +1,1 @@
+"""The bridge from Hydra's plain YAML to chz config objects."""
