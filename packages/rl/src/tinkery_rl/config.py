@@ -1,0 +1,60 @@
+"""The keys that every reinforcement-learning script shares."""
+
+from __future__ import annotations
+
+import chz
+from tinkery_core.config.checks import at_least, more_than
+from tinkery_core.script import ScriptConfig
+
+from tinkery_rl.algorithm import Algorithm
+from tinkery_rl.modes import Mode
+from tinkery_rl.optimizer import OptimizerConfig
+from tinkery_rl.types import RLDatasetBuilder, RLSetup
+
+
+@chz.chz
+class RLConfig(ScriptConfig):
+    """Config of an RL script: a task, an algorithm, a mode, and the sizes of a step."""
+
+    env: RLDatasetBuilder = chz.field(doc="the task: environments to train on and to test on")
+    algorithm: Algorithm = chz.field(doc="from rewards to a loss")
+    mode: Mode = chz.field(doc="which trajectories enter which step")
+    optimizer: OptimizerConfig = chz.field(default_factory=OptimizerConfig, doc="Adam and its schedule")
+    learning_rate: float = chz.field(
+        default=1e-4, validator=more_than(0), doc="peak learning rate of the LoRA adapter"
+    )
+    groups_per_batch: int = chz.field(default=16, validator=at_least(1), doc="problems of one step")
+    group_size: int = chz.field(default=16, validator=at_least(1), doc="attempts at each problem")
+    num_substeps: int = chz.field(
+        default=1, validator=at_least(1), doc="optimizer steps that a batch is split into"
+    )
+    max_tokens: int = chz.field(
+        default=256, validator=at_least(1), doc="tokens that the policy may sample in one turn"
+    )
+    temperature: float = chz.field(
+        default=1.0, validator=more_than(0), doc="sampling temperature, in training and test"
+    )
+    num_groups_to_log: int = chz.field(
+        default=4, validator=at_least(0), doc="groups a step in rollouts.jsonl"
+    )
+
+    @chz.validate
+    def _substeps_fit_the_batch(self) -> None:
+        if self.num_substeps > self.groups_per_batch:
+            raise ValueError(
+                f"num_substeps={self.num_substeps} is more than groups_per_batch={self.groups_per_batch}, "
+                "and each optimizer step needs at least one group: lower num_substeps, or raise that"
+            )
+
+    @chz.validate
+    def _groups_are_large_enough(self) -> None:
+        if self.group_size == 1 and self.algorithm.baseline in ("group_mean", "leave_one_out"):
+            raise ValueError(
+                f"group_size=1 leaves algorithm.baseline={self.algorithm.baseline} nothing to compare with, "
+                "so every advantage would be zero: raise group_size, or choose algorithm=reinforce"
+            )
+
+    @property
+    def setup(self) -> RLSetup:
+        """What the dataset has to know of this run."""
+        return RLSetup(self.model, self.groups_per_batch, self.group_size, self.seed)

@@ -1,0 +1,48 @@
+"""What `dry_run=true` shows of an RL run, from its rendered first batch, without any service."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tinkery_core.plan import print_plan
+
+from tinkery_rl.rollouts import gather
+
+if TYPE_CHECKING:
+    from tinkery_rl.config import RLConfig
+    from tinkery_rl.types import EnvGroupBuilder, RLDatasets
+
+NUM_SAMPLES = 3
+
+
+async def print_rl_plan(config: RLConfig, datasets: RLDatasets, num_steps: int) -> None:
+    """Print how many steps, prompts and tokens the run has, and its first prompts as the policy will see
+    them.
+    """
+    prompts_P_G = await gather([_first_prompts(builder) for builder in datasets.train.get_batch(0)])
+    num_episodes = sum(len(prompts_G) for prompts_G in prompts_P_G)
+    num_prompt_tokens = sum(len(prompt) for prompts_G in prompts_P_G for prompt in prompts_G)
+    num_sampled = num_episodes * config.max_tokens
+    num_tests = (
+        sum(1 for index in range(len(datasets.test)) for _ in datasets.test.get_batch(index))
+        if datasets.test
+        else 0
+    )
+    rows = {
+        "steps": num_steps,
+        "groups a step": len(prompts_P_G),
+        "episodes a step": num_episodes,
+        "prompt tokens a step": num_prompt_tokens,
+        "sampled tokens a turn and step, at most": num_sampled,
+        "trained tokens a step of one turn, at most": num_prompt_tokens + num_sampled - num_episodes,
+        "held-out groups an evaluation": num_tests,
+    }
+    chat = config.model.load_chat()
+    print_plan("train", rows, [chat.decode(prompts_G[0]) for prompts_G in prompts_P_G[:NUM_SAMPLES]])
+
+
+async def _first_prompts(builder: EnvGroupBuilder) -> list[list[int]]:
+    try:
+        return [(await env.initial_observation()).tokens for env in await builder.make_envs()]
+    finally:
+        await builder.cleanup()

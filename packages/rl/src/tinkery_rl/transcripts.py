@@ -1,0 +1,47 @@
+"""What rollouts.jsonl holds: each episode as the policy saw and wrote it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from tinkery_rl.types import Trajectory, TrajectoryGroup
+
+Decode = Callable[[list[int]], str]
+
+
+def transcripts(step: int, groups_P: Sequence[TrajectoryGroup], decode: Decode) -> list[dict[str, object]]:
+    """One record a member: step, group, member, messages, rewards, metrics and the reason why each action
+    stopped.
+    """
+    return [
+        {
+            "step": step,
+            "group": p,
+            "member": g,
+            "tags": list(group.tags),
+            "messages": messages(trajectory, decode),
+            "reward": reward,
+            "turn_rewards": [transition.reward for transition in trajectory.transitions],
+            "metrics": [dict(transition.metrics) for transition in trajectory.transitions],
+            "stop_reasons": [transition.action.stop_reason for transition in trajectory.transitions],
+        }
+        for p, group in enumerate(groups_P)
+        for g, (trajectory, reward) in enumerate(zip(group.trajectories_G, group.rewards_G, strict=True))
+    ]
+
+
+def messages(trajectory: Trajectory, decode: Decode) -> list[dict[str, str]]:
+    """The episode in turns, special tokens included: what the env added since the last turn, what the policy
+    wrote.
+    """
+    turns: list[dict[str, str]] = []
+    seen: list[int] = []
+    for transition in trajectory.transitions:
+        observed = transition.observation.tokens
+        new = observed[len(seen) :] if observed[: len(seen)] == seen else observed
+        turns.append({"role": "environment", "content": decode(new)})
+        turns.append({"role": "policy", "content": decode(transition.action.tokens)})
+        seen = observed + transition.action.tokens
+    return turns
