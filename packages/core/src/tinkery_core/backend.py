@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from abc import abstractmethod
+import os
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 import chz
+
 from tinkery_core.config.checks import more_than
+from tinkery_core.errors import UserError
 
 if TYPE_CHECKING:
     import tinker
@@ -18,8 +22,7 @@ class Service(Protocol):
     """A service that a backend opened for one run."""
 
     def connect(self) -> AbstractAsyncContextManager[tinker.ServiceClient]:
-        """A client of the service. If the service dies inside the `async with`, its body is cancelled and
-        ServiceError raised."""
+        """A client. If the service is lost inside the `async with`, its body is cancelled: ServiceError."""
         ...
 
     def close(self) -> None:
@@ -28,13 +31,23 @@ class Service(Protocol):
 
 
 @chz.chz
-class Backend:
-    """Base of all backends: `backend()` opens the service for one run, without waiting for it."""
+class Backend(ABC):
+    """Base of all backends."""
+
+    start_timeout_s: float = chz.field(
+        default=120.0, validator=more_than(0), doc="seconds to wait for the service's first answer"
+    )
+    patience_s: float = chz.field(
+        default=300.0, validator=more_than(0), doc="seconds without any answer after which the run fails"
+    )
 
     @abstractmethod
-    def __call__(self, run_dir: Path) -> Service:
-        """Start what has to be started, at once and without waiting, so that imports go on meanwhile."""
-        raise TypeError(f"{type(self).__name__} is abstract: choose backend=local or backend=hosted")
+    def check(self) -> None:
+        """Raise UserError if this backend cannot work here. Called before anything is created or started."""
+
+    @abstractmethod
+    def __call__(self, run_dir: Path, models: Sequence[str]) -> Service:
+        """Start what has to be started, without waiting for it, so that imports go on meanwhile."""
 
 
 @chz.chz
@@ -47,13 +60,41 @@ class LocalBackend(Backend):
     store: str | None = chz.field(
         default=None, doc="folder where the server keeps checkpoints; null is `store` in the run folder"
     )
-    start_timeout_s: float = chz.field(
-        default=120.0, validator=more_than(0), doc="seconds to wait for the server to be ready"
-    )
+
+    def check(self) -> None:
+        from tinkery_core.local_service import find_server
+
+        if self.base_url is None:
+            find_server()
+
+    def __call__(self, run_dir: Path, models: Sequence[str]) -> Service:
+        from tinkery_core.local_service import LocalService
+        from tinkery_core.remote_service import LOOPBACK_KEY, RemoteService
+
+        if self.base_url is not None:
+            key = os.environ.get("TINKER_API_KEY", LOOPBACK_KEY)
+            return RemoteService(self.base_url, key, self.start_timeout_s, self.patience_s)
+        store = run_dir / "store" if self.store is None else Path(self.store).expanduser()
+        return LocalService(models, store, run_dir / "server.log", self.start_timeout_s, self.patience_s)
 
 
 @chz.chz
 class HostedBackend(Backend):
-    """The Tinker service, with the key in TINKER_API_KEY."""
+    """The Tinker service, with the key in TINKER_API_KEY or stored by `tinker auth login`."""
 
     base_url: str | None = chz.field(default=None, doc="address of the service; null is the SDK's own")
+
+    def check(self) -> None:
+        stored = Path("~/.tinker/credentials.json").expanduser()
+        if not (
+            os.environ.get("TINKER_API_KEY") or os.environ.get("TINKER_CREDENTIAL_CMD") or stored.exists()
+        ):
+            raise UserError(
+                "backend=hosted needs a key of the Tinker service, and TINKER_API_KEY is not set.\n"
+                "Type `export TINKER_API_KEY=tml-…` first, or backend=local to train on this machine without a key."
+            )
+
+    def __call__(self, run_dir: Path, models: Sequence[str]) -> Service:
+        from tinkery_core.remote_service import RemoteService
+
+        return RemoteService(self.base_url, None, self.start_timeout_s, self.patience_s)

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import cache
+from importlib import import_module
 from typing import TYPE_CHECKING, Required, TypedDict
 
+from tinkery_core.config.suggest import did_you_mean
 from tinkery_core.errors import UserError
+from tinkery_core.tokenizer import load_tokenizer
 
 if TYPE_CHECKING:
     import renderers
@@ -65,8 +69,30 @@ def _as_renderer_messages(messages: Sequence[Message]) -> list[renderers.Message
     return [{"role": message["role"], "content": message["content"]} for message in messages]
 
 
+@cache
 def load_chat(model_name: str, renderer_name: str | None) -> Chat:
-    """The chat format of a model: its tokenizer from the bundled models, a folder or the hub; see ModelConfig."""
-    from tinkery_core.tokenizers import load_tokenizer
+    """The chat of a model, loaded once per process; see ModelConfig.load_chat."""
+    name = _renderer_name(model_name, renderer_name)
+    tokenizer = load_tokenizer(model_name)
+    renderers_package = import_module("renderers")
+    # Typed here because the package leaves its parameter `tokenizer` without an annotation.
+    create: Callable[[renderers.Tokenizer, object], renderers.Renderer] = renderers_package.create_renderer
+    return Chat(tokenizer, create(tokenizer, renderers_package.config_from_name(name)))
 
-    raise UserError(f"{model_name} {renderer_name} {load_tokenizer}")
+
+def _renderer_name(model_name: str, renderer_name: str | None) -> str:
+    from renderers.base import MODEL_RENDERER_MAP
+
+    name = renderer_name or MODEL_RENDERER_MAP.get(model_name)
+    known = sorted({"default", *MODEL_RENDERER_MAP.values()})
+    if name is None:
+        raise UserError(
+            f"model.renderer is not set, and {model_name} is not a model whose chat format is known by name.\n"
+            f"Set model.renderer to one of: {', '.join(known)}"
+        )
+    if name not in known:
+        raise UserError(
+            f"model.renderer={name} is not a chat format.{did_you_mean(name, known)}\n"
+            f"Expected one of: {', '.join(known)}"
+        )
+    return name

@@ -8,12 +8,13 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Literal
 
 from tinkery_core.errors import ServiceError
-from tinkery_core.jsonl import append_line, read_lines
+from tinkery_core.jsonl import append_lines, read_lines
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     import tinker
+
     from tinkery_core.run import Run
     from tinkery_core.script import ScriptConfig
 
@@ -48,13 +49,16 @@ class CheckpointLog:
         return records[-1] if records else None
 
     def append(self, checkpoint: Checkpoint) -> None:
-        append_line(self.path, json.dumps(asdict(checkpoint)), durable=True)
+        append_lines(self.path, [json.dumps(asdict(checkpoint))], durable=True)
 
 
 def _parse(line: dict[str, object]) -> Checkpoint:
-    step, kind = line["step"], line["kind"]
-    assert isinstance(step, int) and (kind == "periodic" or kind == "final")
-    return Checkpoint(step=step, kind=kind, state_path=str(line["state_path"]), sampler_path=str(line["sampler_path"]))
+    return Checkpoint(
+        step=int(str(line["step"])),
+        kind="final" if line["kind"] == "final" else "periodic",
+        state_path=str(line["state_path"]),
+        sampler_path=str(line["sampler_path"]),
+    )
 
 
 @dataclass(frozen=True)

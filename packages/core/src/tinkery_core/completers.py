@@ -86,7 +86,9 @@ class SamplingCompleter:
         )
         self._num_requests[key] += 1
         response = await self.sampling_client.sample(
-            tinker.ModelInput.from_ints(request.prompt), num_samples=request.num_samples, sampling_params=params
+            tinker.ModelInput.from_ints(request.prompt),
+            num_samples=request.num_samples,
+            sampling_params=params,
         )
         return [
             Completion(sequence.tokens, sequence.logprobs or [], sequence.stop_reason)

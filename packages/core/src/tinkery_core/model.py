@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import chz
+
 from tinkery_core.config.checks import at_least
 
 if TYPE_CHECKING:
@@ -16,9 +17,12 @@ class ModelConfig:
     """The base model and its LoRA adapter. One YAML a model in the config group `model`."""
 
     name: str = chz.field(doc="model name at the service, e.g. tinkery/tiny or Qwen/Qwen3-8B")
-    lora_rank: int = chz.field(default=32, validator=at_least(1), doc="rank of the LoRA adapter that is trained")
+    lora_rank: int = chz.field(
+        default=32, validator=at_least(1), doc="rank of the LoRA adapter that is trained"
+    )
     renderer: str | None = chz.field(
-        default=None, doc="chat format of the `renderers` package, e.g. qwen3; null finds it by the model's name"
+        default=None,
+        doc="chat format of the `renderers` package, e.g. qwen3; null finds it by the model's name",
     )
 
     def load_chat(self) -> Chat:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import chz
+
 from tinkery_core.backend import Backend
 from tinkery_core.config.checks import at_least
 from tinkery_core.model import ModelConfig
@@ -16,7 +17,9 @@ class ScriptConfig:
     run_dir: str = chz.field(doc="folder of the run; the same folder again resumes it")
     seed: int = chz.field(default=0, doc="seed of data order, LoRA initialisation and sampling")
     max_steps: int | None = chz.field(
-        default=None, validator=at_least(1), doc="stop after this many training steps; null trains on all of the data"
+        default=None,
+        validator=at_least(1),
+        doc="stop after this many training steps; null trains on all of the data",
     )
     eval_every: int = chz.field(
         default=10, validator=at_least(0), doc="steps between evaluations; 0 evaluates at the end only"
@@ -27,4 +30,6 @@ class ScriptConfig:
     dry_run: bool = chz.field(default=False, doc="print the plan without calling any service")
     backend: Backend = chz.field(doc="which Tinker service trains and samples")
     model: ModelConfig = chz.field(doc="which model is trained")
-    logging: LoggingConfig = chz.field(default_factory=LoggingConfig, doc="where metrics go beside the run folder")
+    logging: LoggingConfig = chz.field(
+        default_factory=LoggingConfig, doc="where metrics go beside the run folder"
+    )

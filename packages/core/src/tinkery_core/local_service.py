@@ -1,0 +1,128 @@
+"""The embedded server of one run: a child process that lives no longer than the run."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import subprocess
+import sys
+from collections.abc import AsyncGenerator, Sequence
+from concurrent.futures import Future
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tinkery_core.errors import ServiceError, UserError
+from tinkery_core.remote_service import LOOPBACK_KEY, bypass_proxy_on_loopback, closing, open_client
+from tinkery_core.watch import failing_when, in_daemon_thread, silence
+
+if TYPE_CHECKING:
+    import tinker
+
+_STOP_TIMEOUT_S = 30.0
+
+
+def find_server() -> str:
+    """The package that `python -m` starts as a server. Raises UserError if none is installed."""
+    for entry in entry_points(group="tinkery.servers", name="local"):
+        return entry.module.partition(".")[0]
+    raise UserError(
+        "backend=local needs the embedded server, which is not installed.\n"
+        "Type `uv add tinkery-local`, or choose backend=hosted or backend.base_url=http://…"
+    )
+
+
+class LocalService:
+    """Starts the server at once; `connect` waits until it is ready."""
+
+    def __init__(
+        self, models: Sequence[str], store: Path, log: Path, start_timeout_s: float, patience_s: float
+    ) -> None:
+        self._log = log
+        self._start_timeout_s = start_timeout_s
+        self._patience_s = patience_s
+        self._url: Future[str] = Future()
+        self._url.set_running_or_notify_cancel()
+        command = [
+            sys.executable,
+            "-m",
+            find_server(),
+            "serve",
+            "--port",
+            "0",
+            "--announce",
+            "--exit-with-stdin",
+        ]
+        command += ["--store", str(store)]
+        for model in models:
+            command += ["--model", model]
+        with log.open("ab") as stderr:
+            # In a session of its own, so that Ctrl-C reaches this process alone, which then stops the server.
+            self._process = subprocess.Popen(
+                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=stderr, start_new_session=True
+            )
+        self._ended = in_daemon_thread(self._follow)
+
+    def _follow(self) -> str:
+        """Read what the server says until it ends; return what went wrong then."""
+        assert self._process.stdout is not None
+        announcement = self._process.stdout.readline()
+        if announcement:
+            self._url.set_result(json.loads(announcement)["url"])
+        self._process.stdout.read()
+        status = self._process.wait()
+        message = f"The embedded server has ended ({_describe(status)}).{self._last_words()}"
+        if not announcement:
+            self._url.set_exception(ServiceError(message))
+        return message
+
+    def _last_words(self) -> str:
+        lines = self._log.read_text(errors="replace").splitlines()[-8:]
+        if not lines:
+            return ""
+        return f" The end of {self._log}:\n" + "\n".join(f"  {line}" for line in lines)
+
+    def connect(self) -> AbstractAsyncContextManager[tinker.ServiceClient]:
+        return self._connect()
+
+    @asynccontextmanager
+    async def _connect(self) -> AsyncGenerator[tinker.ServiceClient]:
+        os.environ.setdefault("TINKER_TELEMETRY", "0")
+        bypass_proxy_on_loopback()
+        importing = in_daemon_thread(_import_client)  # takes as long as the server needs to start
+        async with failing_when(asyncio.wrap_future(self._ended)):
+            try:
+                async with asyncio.timeout(self._start_timeout_s):
+                    url = await asyncio.wrap_future(self._url)
+                    await asyncio.wrap_future(importing)
+                    service = await open_client(url, LOOPBACK_KEY)
+            except TimeoutError:
+                raise ServiceError(
+                    f"The embedded server was not ready after {self._start_timeout_s:.0f} s "
+                    f"(backend.start_timeout_s).{self._last_words()}"
+                ) from None
+            async with failing_when(silence(url, LOOPBACK_KEY, self._patience_s)), closing(service):
+                yield service
+
+    def close(self) -> None:
+        """Ask the server to end, which finishes its saves; kill it if it does not."""
+        assert self._process.stdin is not None
+        self._process.stdin.close()
+        self._process.terminate()
+        try:
+            self._ended.result(timeout=_STOP_TIMEOUT_S)
+        except TimeoutError:
+            self._process.kill()
+            self._ended.result(timeout=_STOP_TIMEOUT_S)
+
+
+def _import_client() -> None:
+    import tinker
+
+    _ = tinker
+
+
+def _describe(status: int) -> str:
+    return f"signal {-status}" if status < 0 else f"exit status {status}"

@@ -1,0 +1,94 @@
+"""A Tinker service behind a URL: the hosted one, or a server that runs already."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import AsyncGenerator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import TYPE_CHECKING
+
+from tinkery_core.errors import ServiceError
+from tinkery_core.watch import failing_when, in_daemon_thread, silence
+
+if TYPE_CHECKING:
+    import tinker
+
+LOOPBACK_KEY = "tml-local"
+"""The SDK demands a key of this form; a server on loopback accepts any."""
+
+_CLOSE_TIMEOUT_S = 5.0
+
+
+class RemoteService:
+    """Connects to `base_url` (None: the SDK's own default) with `api_key` (None: the SDK finds it)."""
+
+    def __init__(
+        self, base_url: str | None, api_key: str | None, start_timeout_s: float, patience_s: float
+    ) -> None:
+        self._base_url = base_url
+        self._api_key = api_key
+        self._start_timeout_s = start_timeout_s
+        self._patience_s = patience_s
+
+    def connect(self) -> AbstractAsyncContextManager[tinker.ServiceClient]:
+        return self._connect()
+
+    @asynccontextmanager
+    async def _connect(self) -> AsyncGenerator[tinker.ServiceClient]:
+        address = self._base_url or "the Tinker service"
+        bypass_proxy_on_loopback()
+        try:
+            async with asyncio.timeout(self._start_timeout_s):
+                service = await open_client(self._base_url, self._api_key)
+        except TimeoutError:
+            raise ServiceError(
+                f"{address} has not answered for {self._start_timeout_s:.0f} s.\n"
+                "Check backend.base_url and the network, or train on this machine with backend=local."
+            ) from None
+        async with failing_when(silence(self._base_url, self._api_key, self._patience_s)), closing(service):
+            yield service
+
+    def close(self) -> None:
+        """Nothing was started."""
+
+
+async def open_client(base_url: str | None, api_key: str | None) -> tinker.ServiceClient:
+    """A client with its session opened: the SDK does this on first use, and blocks the event loop with it."""
+
+    def connect() -> tinker.ServiceClient:
+        import tinker
+
+        service = tinker.ServiceClient(base_url=base_url, api_key=api_key)
+        _ = service.holder
+        return service
+
+    return await asyncio.wrap_future(in_daemon_thread(connect))
+
+
+@asynccontextmanager
+async def closing(service: tinker.ServiceClient) -> AsyncGenerator[None]:
+    """Tell the service how the session ended, and stop the client's heartbeats."""
+    try:
+        yield
+    except BaseException as error:
+        if isinstance(error, Exception):
+            await _close(service, succeeded=False)
+        raise
+    await _close(service, succeeded=True)
+
+
+async def _close(service: tinker.ServiceClient, *, succeeded: bool) -> None:
+    try:
+        async with asyncio.timeout(_CLOSE_TIMEOUT_S):
+            await service.close("success" if succeeded else "errored")
+    except TimeoutError:
+        pass  # a courtesy: a session that is not closed expires
+
+
+def bypass_proxy_on_loopback() -> None:
+    """Keep loopback connections from an HTTP proxy, through which they would hang."""
+    present = os.environ.get("NO_PROXY") or os.environ.get("no_proxy") or ""
+    missing = [host for host in ("127.0.0.1", "localhost") if host not in present.split(",")]
+    hosts = ",".join([*filter(None, [present]), *missing])
+    os.environ["NO_PROXY"] = os.environ["no_proxy"] = hosts

@@ -1,0 +1,55 @@
+"""Metrics to Weights & Biases."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tinkery_core.errors import UserError
+from tinkery_core.folder import WANDB_ID, Values
+from tinkery_core.jsonl import write_atomically
+
+if TYPE_CHECKING:
+    from tinkery_core.tracking import WandbConfig
+
+
+class WandbSink:
+    """One wandb run for one run folder: a resume continues the same one, by the id stored in the folder."""
+
+    def __init__(self, config: WandbConfig, run_dir: Path, values: Values) -> None:
+        wandb = import_module("wandb")
+        stored = run_dir / WANDB_ID
+        if not stored.exists():
+            write_atomically(stored, wandb.util.generate_id())
+        run = wandb.init(
+            project=config.project,
+            entity=config.entity,
+            name=config.name or run_dir.resolve().name,
+            group=config.group,
+            mode=config.mode,
+            id=stored.read_text(),
+            resume="allow",
+            dir=str(run_dir),
+            config=dict(values),
+            settings=wandb.Settings(silent=True, console="off"),
+        )
+        self._log: Callable[..., None] = run.log
+        self._finish: Callable[..., None] = run.finish
+
+    def log(self, step: int, metrics: Mapping[str, float]) -> None:
+        self._log(dict(metrics), step=step)
+
+    def close(self, *, succeeded: bool) -> None:
+        self._finish(exit_code=0 if succeeded else 1)
+
+
+def check_wandb(config: WandbConfig) -> None:
+    """Raise UserError if the `wandb` package is not installed."""
+    if find_spec("wandb") is None:
+        raise UserError(
+            f"logging.wandb.project={config.project} needs the package wandb, which is not installed.\n"
+            "Type `uv add wandb`, or leave logging.wandb out: metrics.jsonl is always written."
+        )
