@@ -1,0 +1,114 @@
+"""The life of a server process: bind, load, announce, serve, and stop without losing a save.
+
+What takes long to import is imported while the models load, or by the engine's thread.
+"""
+
+import asyncio
+import json
+import logging
+import os
+import socket
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, TypeVar
+
+from tinkery_local import binding, catalog
+from tinkery_local.catalog import ModelSource
+from tinkery_local.engine_thread import EngineThread
+from tinkery_local.errors import UserError
+from tinkery_local.options import ServeOptions
+from tinkery_local.stopping import StopSignal
+
+if TYPE_CHECKING:
+    from tinkery_local.engine import Engine
+    from tinkery_local.service import Service
+
+DRAIN_SECONDS = 30.0
+"""How long a stopping server may take to finish its saves."""
+
+Result = TypeVar("Result")
+
+logger = logging.getLogger(__name__)
+
+
+def run(options: ServeOptions) -> int:
+    """Serve until told to stop; returns the exit status. Raises UserError when it can't start."""
+    level = options.log_level.upper()
+    logging.basicConfig(stream=sys.stderr, level=level, format="%(asctime)s %(levelname)s %(message)s")
+    logging.getLogger("uvicorn").setLevel(max(logging.WARNING, logging.getLogger().level))
+    with binding.bind(options.host, options.port) as listener:
+        sources = [catalog.find(name) for name in options.models or (catalog.DEFAULT_MODEL,)]
+        clean = asyncio.run(_serve(options, listener, sources))
+    if not clean:
+        os._exit(1)  # the engine thread is still at work, and the interpreter would wait for it
+    return 0
+
+
+async def _serve(options: ServeOptions, listener: socket.socket, sources: Sequence[ModelSource]) -> bool:
+    """Serve until told to stop; returns whether the engine thread has ended."""
+    stop = StopSignal()
+    if options.exit_with_stdin:
+        stop.follow_parent()
+    thread = EngineThread(asyncio.get_running_loop())
+    thread.start()
+    loading = thread.submit(lambda: _load(sources))
+    from tinkery_local.http_server import HttpServer
+
+    if not await _done_before_stop(loading, stop):
+        return False
+    service = _build_service(options, sources, loading.result(), thread)
+    from tinkery_local.app import build_app
+
+    server = HttpServer(build_app(service))
+    binding.listen(listener)
+    _announce(options, binding.url_of(listener), service)
+    serving = asyncio.create_task(server.serve(sockets=[listener]))
+    await _done_before_stop(serving, stop)
+    clean = await _finish(service)
+    server.should_exit = True
+    await serving
+    return clean
+
+
+def _load(sources: Sequence[ModelSource]) -> "list[Engine]":
+    from tinkery_local.engine import Engine, EngineError
+
+    try:
+        return [Engine(source.folder) for source in sources]
+    except EngineError as error:
+        raise UserError(str(error)) from error
+
+
+def _build_service(
+    options: ServeOptions, sources: Sequence[ModelSource], engines: "Sequence[Engine]", thread: EngineThread
+) -> "Service":
+    from tinkery_local.service import Service
+    from tinkery_local.store import Store
+
+    store = Store(options.store)
+    store.recover()
+    return Service(list(zip(sources, engines, strict=True)), store, thread)
+
+
+def _announce(options: ServeOptions, url: str, service: "Service") -> None:
+    if options.announce:
+        print(json.dumps({"url": url, "pid": os.getpid(), "models": list(service.bases)}), flush=True)
+    logger.info("serving %s at %s, checkpoints in %s", ", ".join(service.bases), url, options.store)
+
+
+async def _finish(service: "Service") -> bool:
+    logger.info("stopping")
+    try:
+        await asyncio.wait_for(service.stop(), DRAIN_SECONDS)
+    except TimeoutError:
+        logger.error("stopped without finishing what was in work after %.0f seconds", DRAIN_SECONDS)
+        return False
+    return True
+
+
+async def _done_before_stop(task: asyncio.Future[Result], stop: StopSignal) -> bool:
+    """Wait for a task or for the signal to stop; returns whether the task is done."""
+    stopped = asyncio.create_task(stop.wait())
+    await asyncio.wait((task, stopped), return_when=asyncio.FIRST_COMPLETED)
+    stopped.cancel()
+    return task.done()
