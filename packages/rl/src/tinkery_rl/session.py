@@ -132,9 +132,8 @@ class Session:
         }
         if previous is not None:
             await previous
-        if self.config.logging.rollouts:
-            groups_P = pending.groups_P[: self.config.num_groups_to_log]
-            self.run.log_rollouts(transcripts(pending.step, groups_P, self.chat.decode))
+        groups_P = pending.groups_P[: self.config.num_groups_to_log]
+        self.run.log_rollouts(transcripts(pending.step, groups_P, self.chat.decode))
         self.run.log_metrics(pending.step, metrics)
         if pending.checkpoint is not None:
             await pending.checkpoint.recorded()

@@ -18,7 +18,11 @@ if TYPE_CHECKING:
 
     from tinkery_rl.config import RLConfig
 
-HEADLINE = ("env/all/reward/total", "test/env/all/reward/total", "optim/kl_sample_train", "time/total")
+SHOWN = {
+    "reward": "env/all/reward/total",
+    "test reward": "test/env/all/reward/total",
+    "kl": "optim/kl_sample_train",
+}
 
 
 async def train(config: RLConfig, run: Run) -> None:
@@ -35,7 +39,7 @@ async def train(config: RLConfig, run: Run) -> None:
     if run.resume is not None and run.resume.kind == "final":
         run.print(f"All {num_steps} steps of this run are done: {run.dir}")
         return
-    run.progress(num_steps, HEADLINE)
+    run.progress(num_steps, SHOWN)
     async with run.connect() as service, background_tasks() as background:
         session = Session(
             config=config,
