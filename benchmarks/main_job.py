@@ -4,7 +4,7 @@
     uv run python benchmarks/main_job.py --seeds 0  # one seed
 
 Prints the time of `--help`; the time to the first step in metrics.jsonl with an empty and with a warm compile
-cache; and for each seed the wall time, the held-out reward at the start and at the end, and the peak memory of
+cache; and for each seed the wall time, the held-out reward at start and end, and the peak memory of
 client and server together. At last, whether two runs of one seed wrote the same metrics.
 """
 
