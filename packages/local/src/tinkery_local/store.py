@@ -99,8 +99,8 @@ class Store:
     def writing(self, path: TinkerPath, record: CheckpointRecord, overwrite: bool = False) -> Generator[Path]:
         """Make a checkpoint: the caller creates the folder that it is given and fills it.
 
-        Raises RequestError 409 if the name is taken and `overwrite` is off, OSError if the disk refuses; then,
-        and if the caller raises, the store is as it was before.
+        Raises RequestError 409 if the name is taken and `overwrite` is off, OSError if the disk refuses. After
+        these, and after whatever the caller raises, the store is as it was before.
         """
         place = self.folder(path)
         if place.exists() and not overwrite:
