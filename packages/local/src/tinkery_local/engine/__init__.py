@@ -5,10 +5,12 @@ Synchronous and single-threaded; no I/O but model folders and checkpoints. Read 
 
 from tinkery_local.engine.adam import AdamParams
 from tinkery_local.engine.adapter import Adapter, Snapshot
+from tinkery_local.engine.compile_cache import compilations, keep_compiled_programs
 from tinkery_local.engine.datum import Datum, LossOutput
-from tinkery_local.engine.engine import Engine, Sampler, compilations
+from tinkery_local.engine.engine import Engine
 from tinkery_local.engine.errors import EngineError
 from tinkery_local.engine.lora import LoraSpec
+from tinkery_local.engine.sampler import Sampler
 from tinkery_local.engine.sampling import (
     Finished,
     SampledSequence,
@@ -35,4 +37,5 @@ __all__ = [
     "Snapshot",
     "TopkLogprobs",
     "compilations",
+    "keep_compiled_programs",
 ]

@@ -6,27 +6,26 @@ from dataclasses import dataclass, field
 
 import jax
 
+from tinkery_local.engine.adam import Moments
 from tinkery_local.engine.lora import LoraSpec
 
 
 @dataclass
 class Adapter:
-    """A LoRA adapter with its optimizer state; all of its parameters as one float32 vector.
+    """A LoRA adapter with its optimizer state; `grads` sums up since the last step, None when nothing was added.
 
-    `step` counts optimizer steps; `grads` is the sum since the last one, None when nothing was added.
+    The arrays are immutable and only ever replaced, so that a snapshot costs nothing.
     """
 
     lora: LoraSpec
     weights: jax.Array
-    mean: jax.Array
-    variance: jax.Array
-    step: int = 0
+    moments: Moments
     grads: jax.Array | None = None
 
 
 @dataclass(frozen=True, eq=False)
 class Snapshot:
-    """Weights to sample from, never changed after they were made. Without `lora` it is the base model."""
+    """Weights to sample from, never changed after they were made. Without an adapter it is the base model."""
 
     lora: LoraSpec | None = None
     weights: jax.Array | None = field(default=None, repr=False)

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tinkery_local.engine.spec import ModelSpec
+from tinkery_local.engine.typed import on_device
 
 Params: TypeAlias = Mapping[str, jax.Array]
 
@@ -85,11 +86,13 @@ def qkv(
 
 def causal_attention(q: jax.Array, k: jax.Array, v: jax.Array) -> jax.Array:
     """Each position attends to itself and those before it: q [B, T, K, G, d] to [B * T, K * G * d]."""
-    B, T, _, _, d = q.shape
-    scores = jnp.einsum("btkgd,bskd->bkgts", q, k) * (d**-0.5)
-    causal = np.tril(np.ones((T, T), bool))
+    B, T, K, G, d = q.shape
+    q = q.transpose(0, 2, 3, 1, 4).reshape(B, K, G * T, d)
+    scores = q @ k.transpose(0, 2, 3, 1) * d**-0.5
+    causal = np.tile(np.tril(np.ones((T, T), bool)), (G, 1))
     weights = jax.nn.softmax(jnp.where(causal, scores, -jnp.inf))
-    return jnp.einsum("bkgts,bskd->btkgd", weights, v).reshape(B * T, -1)
+    attended = (weights @ v.transpose(0, 2, 1, 3)).reshape(B, K, G, T, d)
+    return attended.transpose(0, 3, 1, 2, 4).reshape(B * T, -1)
 
 
 def attention_out(params: Params, layer: int, x_MD: jax.Array, attended: jax.Array) -> jax.Array:
@@ -108,7 +111,7 @@ def mlp(spec: ModelSpec, params: Params, layer: int, x_MD: jax.Array) -> jax.Arr
 
 def linear(x_MD: jax.Array, w_FD: jax.Array) -> jax.Array:
     """`x W^T`, two-dimensional: XLA's CPU backend is twice as slow on the gradient of the batched form."""
-    return jax.lax.dot_general(x_MD, w_FD, (((1,), (1,)), ((), ())))
+    return x_MD @ w_FD.T
 
 
 def rms_norm(x: jax.Array, weight: jax.Array, eps: float) -> jax.Array:
@@ -124,7 +127,7 @@ def rotate(x: jax.Array, cos: jax.Array, sin: jax.Array) -> jax.Array:
 def rope_table(spec: ModelSpec, length: int) -> tuple[jax.Array, jax.Array]:
     """Cosines and sines [length, d / 2] of positions 0, 1, …; a constant of the compiled program."""
     angles = np.arange(length)[:, None] * _rope_frequencies(spec)
-    return jnp.asarray(np.cos(angles), jnp.float32), jnp.asarray(np.sin(angles), jnp.float32)
+    return on_device(np.cos(angles).astype(np.float32)), on_device(np.sin(angles).astype(np.float32))
 
 
 def _rope_frequencies(spec: ModelSpec) -> NDArray[np.float64]:

@@ -10,6 +10,10 @@ from numpy.typing import NDArray
 
 from tinkery_local.engine.adapter import Snapshot
 
+NO_LOGPROB = -99999.0
+
+StopReason = Literal["stop", "length"]
+
 
 @dataclass(frozen=True)
 class SampleRequest:
@@ -51,13 +55,13 @@ class TopkLogprobs:
 class SampledSequence:
     """One completion: tokens int32[n] with the stop token included, and their logprobs float32[n].
 
-    A logprob is that with which the token was drawn: of the distribution after temperature, top-k and top-p. Greedy
-    tokens (temperature 0) carry the logprob of the plain distribution.
+    A logprob is that with which the token was drawn: of the distribution after temperature, top-k and top-p, so that an
+    importance ratio against it is right at any temperature. Greedy tokens carry that of the plain distribution.
     """
 
     tokens: NDArray[np.int32]
     logprobs: NDArray[np.float32]
-    stop_reason: Literal["stop", "length"]
+    stop_reason: StopReason
     topk: TopkLogprobs | None
 
 
@@ -76,3 +80,11 @@ class Finished:
 
     ticket: int
     outcome: SampleResult | Exception
+
+
+def likeliest(token_ids: NDArray[np.int32], logprobs: NDArray[np.float32]) -> TopkLogprobs:
+    """Both arrays [length, k], with the places marked that no token is left for."""
+    gone = ~np.isfinite(logprobs)
+    return TopkLogprobs(
+        np.where(gone, 0, token_ids).astype(np.int32), np.where(gone, NO_LOGPROB, logprobs).astype(np.float32)
+    )

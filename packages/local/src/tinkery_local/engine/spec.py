@@ -133,7 +133,9 @@ def read_spec(folder: Path) -> ModelSpec:
     fields = _Fields(_read_json(path), str(path))
     model_type = fields.get("model_type")
     if not isinstance(model_type, str) or model_type not in ARCHITECTURES:
-        raise EngineError(f"{path}: model_type is {model_type!r}, expected one of {', '.join(ARCHITECTURES)}.")
+        raise EngineError(
+            f"{path}: model_type is {model_type!r}, expected one of {', '.join(ARCHITECTURES)}."
+        )
     fields.require("hidden_act", "silu")
     fields.require("mlp_bias", False)
     if model_type != "qwen2":
@@ -210,7 +212,9 @@ def _read_json(path: Path) -> dict[str, object]:
     try:
         value: object = json.loads(path.read_text())
     except FileNotFoundError:
-        raise EngineError(f"{path} does not exist; a model folder holds config.json and *.safetensors.") from None
+        raise EngineError(
+            f"{path} does not exist; a model folder holds config.json and *.safetensors."
+        ) from None
     except ValueError as error:
         raise EngineError(f"{path} is not JSON: {error}") from None
     if not isinstance(value, dict):

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save_file
+from safetensors import SafetensorError
 
 from tinkery_local.engine.errors import EngineError
 from tinkery_local.engine.model import EMBED, HEAD
 from tinkery_local.engine.spec import ModelSpec
+from tinkery_local.engine.typed import read_tensors, write_tensors
 
 Weights = dict[str, NDArray[np.float32]]
 
@@ -37,7 +37,9 @@ def weight_shapes(spec: ModelSpec) -> dict[str, tuple[int, ...]]:
             name + "mlp.down_proj.weight": (D, F),
         }
         if spec.qkv_bias:
-            shapes |= {f"{name}self_attn.{which}_proj.bias": (n,) for which, n in zip("qkv", (queries, keys, keys))}
+            shapes |= {
+                f"{name}self_attn.{which}_proj.bias": (n,) for which, n in zip("qkv", (queries, keys, keys))
+            }
         if spec.qk_norm:
             shapes |= {f"{name}self_attn.{which}_norm.weight": (d,) for which in "qk"}
     shapes["model.norm.weight"] = (D,)
@@ -65,8 +67,7 @@ def save_folder(folder: Path, spec: ModelSpec, weights: Mapping[str, NDArray[np.
     """Write `config.json` and `model.safetensors`, as transformers would read them."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "config.json").write_text(json.dumps(spec.to_config(), indent=2) + "\n")
-    arrays = {name: np.ascontiguousarray(weight) for name, weight in weights.items()}
-    save_file(arrays, folder / "model.safetensors", metadata={"format": "pt"})
+    write_tensors(folder / "model.safetensors", weights)
 
 
 def load_weights(folder: Path, spec: ModelSpec) -> Weights:
@@ -78,9 +79,11 @@ def load_weights(folder: Path, spec: ModelSpec) -> Weights:
     found: Weights = {}
     shapes = weight_shapes(spec)
     for file in _files(folder):
-        for name, weight in read_tensors(file).items():
-            if name in shapes:
-                found[name] = weight.astype(np.float32)
+        try:
+            tensors = read_tensors(file)
+        except (OSError, SafetensorError) as error:
+            raise EngineError(f"{file} cannot be read: {error}") from None
+        found |= {name: tensor.astype(np.float32) for name, tensor in tensors.items() if name in shapes}
     for name, shape in shapes.items():
         if name not in found:
             raise EngineError(f"{folder}: the weights lack {name}, which config.json asks for.")
@@ -91,15 +94,6 @@ def load_weights(folder: Path, spec: ModelSpec) -> Weights:
         if not np.isfinite(found[name]).all():
             raise EngineError(f"{folder}: {name} holds values that are not finite.")
     return {name: found[name] for name in shapes}
-
-
-def read_tensors(file: Path) -> dict[str, NDArray[np.generic]]:
-    """All tensors of one safetensors file; raises `EngineError` if it is missing or damaged."""
-    try:
-        with safe_open(file, framework="np") as tensors:
-            return {name: tensors.get_tensor(name) for name in tensors.keys()}
-    except (OSError, SafetensorError) as error:
-        raise EngineError(f"{file} cannot be read: {error}") from None
 
 
 def _files(folder: Path) -> list[Path]:
