@@ -46,6 +46,10 @@ class Backend(ABC):
         """Raise UserError if this backend cannot work here. Called before anything is created or started."""
 
     @abstractmethod
+    def describe(self) -> str:
+        """A few words for the header of a run."""
+
+    @abstractmethod
     def __call__(self, run_dir: Path, models: Sequence[str]) -> Service:
         """Start what has to be started, without waiting for it, so that imports go on meanwhile."""
 
@@ -66,6 +70,9 @@ class LocalBackend(Backend):
 
         if self.base_url is None:
             find_server()
+
+    def describe(self) -> str:
+        return "embedded server" if self.base_url is None else self.base_url
 
     def __call__(self, run_dir: Path, models: Sequence[str]) -> Service:
         from tinkery_core.local_service import LocalService
@@ -93,6 +100,9 @@ class HostedBackend(Backend):
                 "backend=hosted needs a key of the Tinker service, and TINKER_API_KEY is not set.\n"
                 "Type `export TINKER_API_KEY=tml-…` first, or backend=local to train on this machine without a key."
             )
+
+    def describe(self) -> str:
+        return self.base_url or "hosted service"
 
     def __call__(self, run_dir: Path, models: Sequence[str]) -> Service:
         from tinkery_core.remote_service import RemoteService

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
@@ -39,11 +40,15 @@ class RunConsole:
 
     @contextmanager
     def logging_to(self, log: Path) -> Generator[None]:
-        """Write lines to this file too, until the end of the `with`, which takes the bar down."""
+        """Write lines, and what libraries log, to this file too until the end, which takes the bar down."""
         self._log = log
+        handler = _ForwardTo(self)
+        root = logging.getLogger()
+        root.addHandler(handler)
         try:
             yield
         finally:
+            root.removeHandler(handler)
             if self._bar is not None:
                 self._bar.stop()
 
@@ -83,6 +88,17 @@ class RunConsole:
     def summary(self) -> str:
         """The latest of the shown metrics."""
         return _numbers(self._latest)
+
+
+class _ForwardTo(logging.Handler):
+    """What libraries log, the SDK above all, goes to log.txt: the console belongs to the run."""
+
+    def __init__(self, console: RunConsole) -> None:
+        super().__init__(logging.WARNING)
+        self._run_console = console
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._run_console.log(f"{record.name}: {record.getMessage()}")
 
 
 def _numbers(values: Mapping[str, float]) -> str:

@@ -20,6 +20,8 @@ def append_lines(path: Path, lines: list[str], *, durable: bool = False) -> None
             data = data[os.write(descriptor, data) :]
         if durable:
             os.fsync(descriptor)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(path)) from error  # os.write does not know the name
     finally:
         os.close(descriptor)
 

@@ -1,0 +1,121 @@
+"""Hydra's composition, layer by layer: what the config says, and which file or argument said it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from copy import deepcopy
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+from hydra._internal.config_loader_impl import ConfigLoaderImpl
+from hydra._internal.config_repository import CachingConfigRepository
+from hydra._internal.utils import create_config_search_path
+from hydra.core.hydra_config import HydraConfig
+from hydra.core.override_parser.types import Override, OverrideType
+from hydra.core.utils import JobRuntime, setup_globals
+from hydra.types import RunMode
+from omegaconf import DictConfig, OmegaConf, open_dict, read_write
+
+from tinkery_core.config.hydra_errors import as_user_errors
+from tinkery_core.config.sources import COMMAND_LINE, Layer, Sources, leaf_keys
+
+_MAX_JOB_NAME = 120
+
+
+@dataclass(frozen=True)
+class Composed:
+    """A composed config with its interpolations resolved, and where its values come from."""
+
+    values: dict[str, Any]
+    sources: Sources
+
+    @property
+    def yaml(self) -> str:
+        return OmegaConf.to_yaml(OmegaConf.create(self.values))
+
+
+class LayeredLoader(ConfigLoaderImpl):
+    """Hydra's loader, but a key need not stand in a YAML to be set, and each layer can be looked at.
+
+    The chz classes know which keys there are and own their defaults, so a key that no YAML mentions is not an error
+    to Hydra (`seed=1` works like `++seed=1`); a key that no class knows is an error later, with a better message.
+    """
+
+    def _parse_overrides_and_create_caching_repo(
+        self, config_name: str | None, overrides: list[str]
+    ) -> tuple[list[Override], CachingConfigRepository]:
+        parsed, repository = super()._parse_overrides_and_create_caching_repo(config_name, overrides)
+        for override in parsed:
+            names_group = repository.group_exists(override.key_or_group)
+            if override.type is OverrideType.CHANGE and not names_group and not override.is_hydra_override():
+                override.type = OverrideType.FORCE_ADD
+        return parsed, repository
+
+    def load_sweep_config(self, master_config: DictConfig, sweep_overrides: list[str]) -> DictConfig:
+        config = super().load_sweep_config(master_config, sweep_overrides)
+        common = set(master_config.hydra.overrides.task)
+        with open_dict(config):
+            config.hydra.sweep.subdir = job_name([item for item in sweep_overrides if item not in common])
+        return config
+
+    def layers(self, config_name: str, overrides: list[str]) -> list[Layer]:
+        """Keys that each YAML file sets, in the order of composition, then those of the command line."""
+        defaults = self.compute_defaults_list(config_name, overrides, RunMode.RUN)
+        _, repository = self._parse_overrides_and_create_caching_repo(config_name, overrides)
+        layers: list[Layer] = []
+        for default in defaults.defaults:
+            if default.config_path is None or default.config_path.startswith("hydra/"):
+                continue
+            loaded = self._load_single_config(default, repository)
+            values = OmegaConf.to_container(loaded.config, resolve=False)
+            name = f"{_shorten(loaded.path)}/{default.config_path}.yaml"
+            layers.append(Layer(name, frozenset(leaf_keys(values))))
+        typed = [override for override in defaults.config_overrides if not override.is_delete()]
+        keys = {key for override in typed for key in leaf_keys(override.value(), override.key_or_group)}
+        return [*layers, Layer(COMMAND_LINE, frozenset(keys))]
+
+
+def _shorten(path: str) -> str:
+    scheme, _, rest = path.partition("://")
+    if scheme == "file" and Path(rest).is_relative_to(Path.cwd()):
+        return str(Path(rest).relative_to(Path.cwd()))
+    return rest
+
+
+def job_name(overrides: Sequence[str]) -> str:
+    """A folder name for one job of a sweep, made of the overrides that tell it from the others."""
+    plain = ",".join(sorted(overrides)) or "single"
+    name = re.sub(r"[^\w=.,+-]", "_", plain)
+    if name == plain and len(name) <= _MAX_JOB_NAME:
+        return name
+    return f"{name[:_MAX_JOB_NAME]}-{sha256(plain.encode()).hexdigest()[:8]}"
+
+
+def make_loader(conf: str, config_dir: str | None) -> LayeredLoader:
+    """A loader for the primary configs of package `conf`; files of `config_dir` win over installed ones."""
+    setup_globals()
+    search_path = create_config_search_path(f"pkg://{conf}")
+    if config_dir is not None:
+        search_path.prepend(provider="--config-dir", path=f"file://{Path(config_dir).resolve()}")
+    return LayeredLoader(search_path)
+
+
+def compose(loader: LayeredLoader, config_name: str, script: str, overrides: list[str]) -> Composed:
+    """Compose for one run. Raises UserError for whatever Hydra has to say against it."""
+    with as_user_errors():
+        JobRuntime.instance().set("name", script)
+        config = loader.load_configuration(config_name, overrides, RunMode.RUN)
+        HydraConfig.instance().set_config(config)
+        return resolve_interpolations(config, loader.layers(config_name, overrides))
+
+
+def resolve_interpolations(config: DictConfig, layers: list[Layer]) -> Composed:
+    """The task's part of a composed config as plain data. Raises OmegaConf's errors."""
+    task = deepcopy(config)
+    with read_write(task), open_dict(task):
+        task.pop("hydra", None)
+    values: Any = OmegaConf.to_container(task, resolve=True, throw_on_missing=True)
+    return Composed(values, Sources(layers))

@@ -1,0 +1,195 @@
+"""From composed YAML to a config object: every value is checked against the chz class it belongs to."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import chz
+
+from tinkery_core.config.checks import InvalidValue
+from tinkery_core.config.compose import Composed
+from tinkery_core.config.convert import Mismatch, chz_classes, convert, describe
+from tinkery_core.config.sources import Sources
+from tinkery_core.config.suggest import did_you_mean
+from tinkery_core.config.targets import import_target, is_concrete
+from tinkery_core.config.values import TARGET, blueprint_values, is_mapping
+from tinkery_core.errors import UserError
+
+ConfigT = TypeVar("ConfigT")
+
+
+def resolve(config_class: type[ConfigT], composed: Composed) -> ConfigT:
+    """Build the config object. Raises UserError naming the key, its value, its source and what was expected.
+
+    Each source is a layer of its own in a `chz.Blueprint`, so chz too knows where a value comes from.
+    """
+    resolver = _Resolver(composed.sources)
+    resolver.fill(config_class, composed.values, "")
+    resolver.refuse_missing()
+    blueprint: chz.Blueprint[ConfigT] = chz.Blueprint(config_class)
+    order = [layer.name for layer in composed.sources.layers]
+    for source in sorted(resolver.arguments, key=lambda name: order.index(name) if name in order else -1):
+        blueprint.apply(resolver.arguments[source], layer_name=source)
+    try:
+        return blueprint.make()
+    except ValueError as error:
+        raise _blame(resolver, error) from error
+
+
+@dataclass(frozen=True)
+class _Node:
+    key: str
+    cls: type
+    arguments: Mapping[str, Any]
+
+
+class _Resolver:
+    """Walks the composed values along the fields of the classes, and collects blueprint arguments by source."""
+
+    def __init__(self, sources: Sources) -> None:
+        self.sources = sources
+        self.arguments: dict[str, dict[str, Any]] = {}
+        self.missing: list[str] = []
+
+    def set(self, key: str, value: Any) -> None:
+        self.arguments.setdefault(self.sources.of(key), {})[key] = value
+
+    def fill(self, cls: type, values: Mapping[str, Any], prefix: str) -> None:
+        """Arguments for the fields of one chz class."""
+        fields = chz.chz_fields(cls)
+        for name in values:
+            if name not in fields and name != TARGET:
+                raise self.unknown(cls, name, prefix)
+        for name, field in fields.items():
+            key = f"{prefix}{name}"
+            if name in values:
+                self.fill_field(field, values[name], key)
+            elif not _has_default(field):
+                self.fill_required(field, key)
+
+    def fill_field(self, field: Any, value: Any, key: str) -> None:
+        classes = chz_classes(field.x_type)
+        if classes and is_mapping(value):
+            cls, value = self.choose_class(field, classes, value, key)
+            self.set(key, cls)
+            self.fill(cls, value, f"{key}.")
+            return
+        try:
+            self.set(
+                key, convert(value, field.x_type, lambda target, expected: self.target(target, expected, key))
+            )
+        except Mismatch as mismatch:
+            raise self.wrong_type(field, value, key, mismatch) from None
+
+    def choose_class(
+        self, field: Any, classes: tuple[type, ...], values: Mapping[str, Any], key: str
+    ) -> tuple[type, Mapping[str, Any]]:
+        """The class that `_target_` names, or else that of the field's default, whose other values are kept."""
+        if TARGET in values:
+            return self.target(values[TARGET], classes, key), values
+        default = _default(field)
+        if chz.is_chz(default) and not isinstance(default, type):
+            return default.__class__, {**blueprint_values(default), **values}
+        concrete = [cls for cls in classes if is_concrete(cls)]
+        if len(concrete) != 1:
+            names = " or ".join(cls.__name__ for cls in classes)
+            raise UserError(
+                f"{key} ({self.sources.of(key)}) does not say which {names} it is.\n"
+                f"Type {key}=… to choose one, or add {key}.{TARGET}=… with the name of a class."
+            )
+        return concrete[0], values
+
+    def target(self, target: object, expected: tuple[type, ...], key: str) -> type:
+        return import_target(target, expected, f"{key}.{TARGET}", self.sources.of(f"{key}.{TARGET}"))
+
+    def fill_required(self, field: Any, key: str) -> None:
+        """A field without value and default: made of its class if that has defaults for all, else missing."""
+        if is_concrete(field.x_type):
+            self.fill_field(field, {}, key)
+        else:
+            self.missing.append(f"{key} ({describe(field.x_type)}): {_doc(field)}")
+
+    def refuse_missing(self) -> None:
+        if self.missing:
+            first = self.missing[0].partition(" ")[0]
+            raise UserError(
+                "Not set, and without a default:\n  " + "\n  ".join(self.missing) + f"\nType {first}=…"
+            )
+
+    def unknown(self, cls: type, name: str, prefix: str) -> UserError:
+        key = f"{prefix}{name}"
+        siblings = [f"{prefix}{field}" for field in chz.chz_fields(cls)]
+        elsewhere = [known for known in _known_keys(cls, prefix) if known.rpartition(".")[2] == name]
+        guess = did_you_mean(key, siblings) or (f" Did you mean {elsewhere[0]}?" if elsewhere else "")
+        listing = "" if guess else f"\nKeys there: {', '.join(siblings)}"
+        return UserError(
+            f"{key} ({self.sources.of(key)}): there is no such key in {cls.__name__}.{guess}{listing}"
+        )
+
+    def wrong_type(self, field: Any, value: Any, key: str, mismatch: Mismatch) -> UserError:
+        default = "" if not _has_default(field) else f" The default is {_show(_default(field))}."
+        return UserError(
+            f"{key}={_show(value)} ({self.sources.of(key)}): expected {describe(field.x_type)}, got {mismatch.got}."
+            f"{mismatch.hint}{default}"
+        )
+
+
+def _known_keys(cls: type, prefix: str) -> list[str]:
+    keys: list[str] = []
+    for name, field in chz.chz_fields(cls).items():
+        keys.append(f"{prefix}{name}")
+        for inner in chz_classes(field.x_type):
+            keys += _known_keys(inner, f"{prefix}{name}.")
+    return keys
+
+
+def _blame(resolver: _Resolver, error: ValueError) -> UserError:
+    """Which key a validator refused: the deepest object that cannot be made alone."""
+    arguments = {key: value for layer in resolver.arguments.values() for key, value in layer.items()}
+    nodes = [key for key, value in arguments.items() if isinstance(value, type)]
+    prefix = ""
+    for key in sorted(nodes, key=lambda node: -node.count(".")):
+        inner = {
+            path.removeprefix(f"{key}."): value
+            for path, value in arguments.items()
+            if path.startswith(f"{key}.")
+        }
+        try:
+            chz.Blueprint(arguments[key]).apply(inner).make()
+        except ValueError:
+            prefix = f"{key}."
+            break
+    if isinstance(error, InvalidValue):
+        key = f"{prefix}{error.field}"
+        return UserError(
+            f"{key}={_show(error.value)} ({resolver.sources.of(key)}): expected {error.expected}."
+        )
+    return UserError(f"{prefix.removesuffix('.') or 'This config'}: {error}")
+
+
+def _show(value: object) -> str:
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return str(value).lower()
+    return str(value)
+
+
+def _doc(field: Any) -> str:
+    return field._doc
+
+
+def _has_default(field: Any) -> bool:
+    return not (_is_missing(field._default) and _is_missing(field._default_factory))
+
+
+def _default(field: Any) -> Any:
+    if not _is_missing(field._default):
+        return field._default
+    return None if _is_missing(field._default_factory) else field._default_factory()
+
+
+def _is_missing(value: object) -> bool:
+    return type(value).__name__ == "MISSING_TYPE"

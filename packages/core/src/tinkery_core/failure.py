@@ -1,0 +1,47 @@
+"""One message for whatever ended a run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from tinkery_core.errors import ServiceError, UserError
+
+
+@dataclass(frozen=True)
+class Failure:
+    """`is_usage` tells what the user typed wrong (exit status 2) from what went wrong in mid-run (1)."""
+
+    text: str
+    is_usage: bool
+
+
+def describe_failure(error: BaseException) -> Failure:
+    """The message of an error; of a group of errors, of the one that explains most."""
+    error = _most_telling(error)
+    match error:
+        case UserError():
+            return Failure(str(error), is_usage=True)
+        case ServiceError():
+            return Failure(str(error), is_usage=False)
+        case OSError(strerror=str(reason), filename=str(name)):
+            return Failure(f"{reason}: {name}", is_usage=False)
+        case _ if type(error).__module__.partition(".")[0] == "tinker":
+            return Failure(f"The service refused a request: {error}", is_usage=False)
+        case _:
+            return Failure(f"{type(error).__name__}: {error}", is_usage=False)
+
+
+def _most_telling(error: BaseException) -> BaseException:
+    leaves = _leaves(error)
+    for kind in (UserError, ServiceError):
+        for leaf in leaves:
+            if isinstance(leaf, kind):
+                return leaf
+    return leaves[0]
+
+
+def _leaves(error: BaseException) -> list[BaseException]:
+    if not isinstance(error, BaseExceptionGroup):
+        return [error]
+    inner: tuple[BaseException, ...] = error.exceptions
+    return [leaf for member in inner for leaf in _leaves(member)]

@@ -1,0 +1,36 @@
+"""How a script was called, and how to call it again."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Invocation:
+    """The program's name and the options that a repeated call needs."""
+
+    program: str
+    config_dir: str | None = None
+    config_name: str | None = None
+
+    def resume_command(self, overrides: Sequence[str], run_dir: str) -> str:
+        """The command that resumes the run in `run_dir`."""
+        options: list[str] = []
+        if self.config_dir is not None:
+            options += ["--config-dir", self.config_dir]
+        if self.config_name is not None:
+            options += ["--config-name", self.config_name]
+        kept = [override for override in overrides if override.lstrip("+").partition("=")[0] != "run_dir"]
+        return f"{self.program} {shlex.join([*options, *kept, f'run_dir={run_dir}'])}"
+
+
+def program_name() -> str:
+    """What was typed to start this process, up to the arguments."""
+    path = Path(sys.argv[0])
+    typed = f"python {path}" if path.suffix == ".py" else path.name
+    return f"uv run {typed}" if "UV_RUN_RECURSION_DEPTH" in os.environ else typed

@@ -1,0 +1,121 @@
+"""One run of a script, from composed config to exit status."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import sys
+import time
+import traceback
+from collections.abc import Generator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING
+
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
+
+from tinkery_core.config.compose import Composed, make_loader, resolve_interpolations
+from tinkery_core.config.hydra_errors import as_user_errors
+from tinkery_core.config.resolve import resolve
+from tinkery_core.console import RunConsole
+from tinkery_core.errors import UserError
+from tinkery_core.failure import describe_failure
+from tinkery_core.invocation import Invocation
+from tinkery_core.run import Run, open_run
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
+
+    from tinkery_core.launch import Script
+    from tinkery_core.script import ScriptConfig
+
+USAGE = 2
+FAILED = 1
+
+
+@dataclass(frozen=True)
+class Job:
+    """What Hydra calls for each run, in this process or in a worker of a parallel launcher.
+
+    Returns the exit status: an exception would make Hydra print it, and end a sweep at its first failure.
+    """
+
+    script: Script
+    invocation: Invocation
+
+    def __call__(self, composed: DictConfig) -> int:
+        hydra = HydraConfig.get()
+        in_sweep = hydra.mode == RunMode.MULTIRUN
+        parallel = in_sweep and hydra.runtime.choices["hydra/launcher"] != "basic"
+        name = str(hydra.sweep.subdir) if in_sweep else ""
+        console = RunConsole(plain=parallel, prefix=f"[{name}] " if parallel else "")
+        overrides = [*hydra.overrides.hydra, *hydra.overrides.task]
+        try:
+            with as_user_errors():
+                loader = make_loader(self.script.conf, self.invocation.config_dir)
+                layered = resolve_interpolations(composed, loader.layers(hydra.job.config_name, overrides))
+            if in_sweep:
+                layered.values["run_dir"] = str(Path(layered.values["run_dir"]) / name)
+            config = resolve(self.script.config_class, layered)
+            return self.run(config, layered, console, list(hydra.overrides.task))
+        except UserError as error:
+            console.error(str(error))
+            return USAGE
+
+    def run(self, config: ScriptConfig, composed: Composed, console: RunConsole, overrides: list[str]) -> int:
+        """Open the run folder, run the script in it, and say at the end how it went and how to resume."""
+        resume = self.invocation.resume_command(overrides, config.run_dir)
+        with terminate_as_interrupt(), open_run(config, console, composed.yaml) as run:
+            started = time.monotonic()
+            try:
+                self._header(config, run, console)
+                if not run.dry_run and (run.resume is None or run.resume.kind != "final"):
+                    run.start_service()
+                asyncio.run(self.script.run(config, run))
+            except KeyboardInterrupt:
+                console.error(f"Interrupted. What was saved is complete. To resume:\n  {resume}")
+                raise
+            except Exception as error:
+                message = describe_failure(error)
+                if message.is_usage:
+                    raise UserError(message.text) from error
+                with suppress(OSError):  # the disk may be what failed
+                    run.log(traceback.format_exc())
+                console.error(
+                    f"{message.text}\nThe traceback is in {run.dir / 'log.txt'}. To resume:\n  {resume}"
+                )
+                return FAILED
+            if not run.dry_run:
+                seconds = time.monotonic() - started
+                numbers = console.summary()
+                console.print(
+                    f"Done in {seconds:.1f} s{': ' if numbers else ''}{numbers}", style="bold green"
+                )
+                console.print(f"Run folder: {run.dir}\nTo resume or repeat:\n  {resume}")
+            return 0
+
+    def _header(self, config: ScriptConfig, run: Run, console: RunConsole) -> None:
+        where = "dry run" if run.dry_run else str(run.dir)
+        model = f"{config.model.name} (LoRA rank {config.model.lora_rank})"
+        console.print(
+            f"{self.invocation.program} · {model} · {config.backend.describe()} · {where}", style="bold"
+        )
+        if run.resume is not None:
+            console.print(f"Resuming after {run.resume.step} steps ({run.resume.kind} checkpoint)")
+
+
+@contextmanager
+def terminate_as_interrupt() -> Generator[None]:
+    """Inside, SIGTERM ends the run as Ctrl-C does: orderly, with a word on how to resume."""
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        signal.raise_signal(signal.SIGINT)
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
