@@ -48,16 +48,8 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Generator[Server]:
     """An embedded server that lives as long as the tests."""
     folder = tmp_path_factory.mktemp("server")
     store = folder / "store"
-    command = [
-        sys.executable,
-        "-m",
-        "tinkery_local",
-        "serve",
-        "--port",
-        "0",
-        "--announce",
-        "--exit-with-stdin",
-    ]
+    options = f"serve --port 0 --announce --exit-with-stdin --store {store}"
+    command = [sys.executable, "-m", "tinkery_local", *options.split()]
     with (
         (folder / "server.log").open("w") as log,
         subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log) as process,
