@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import sys
 from collections.abc import Generator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
 
@@ -57,6 +57,15 @@ class RunConsole:
         self.log(text)
         prefixed = "\n".join(self._prefix + line for line in text.splitlines())
         self._console.print(prefixed, style=style, markup=False)
+
+    def error(self, text: str) -> None:
+        """Lines on standard error, and in log.txt if the disk still takes them."""
+        with suppress(OSError):
+            self.log(text)
+        prefixed = "\n".join(self._prefix + line for line in text.splitlines())
+        if self._bar is not None:
+            self._bar.stop()
+        print(prefixed, file=sys.stderr, flush=True)
 
     def log(self, text: str) -> None:
         """Lines in log.txt only."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TypeGuard
 
 from tinkery_core.errors import ServiceError, UserError
 
@@ -41,7 +42,10 @@ def _most_telling(error: BaseException) -> BaseException:
 
 
 def _leaves(error: BaseException) -> list[BaseException]:
-    if not isinstance(error, BaseExceptionGroup):
+    if not _is_group(error):
         return [error]
-    inner: tuple[BaseException, ...] = error.exceptions
-    return [leaf for member in inner for leaf in _leaves(member)]
+    return [leaf for member in error.exceptions for leaf in _leaves(member)]
+
+
+def _is_group(error: BaseException) -> TypeGuard[BaseExceptionGroup[BaseException]]:
+    return isinstance(error, BaseExceptionGroup)

@@ -105,10 +105,8 @@ def rewind(folder: Path) -> Checkpoint | None:
     """
     keep_lines(folder / CHECKPOINTS, lambda record: True)
     last = CheckpointLog(folder / CHECKPOINTS).last()
-    if last is None:
-        end = 0
-    else:
-        end = last.step + 1 if last.kind == "final" else last.step
+    seen = 0 if last is None else last.step
+    end = seen + 1 if last is not None and last.kind == "final" else seen
     for name in (METRICS, ROLLOUTS):
         keep_lines(folder / name, lambda record: int(str(record["step"])) < end)
     return last

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import signal
-import sys
 import time
 import traceback
 from collections.abc import Generator
@@ -17,7 +16,7 @@ from typing import TYPE_CHECKING
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 
-from tinkery_core.config.compose import Composed, make_loader, resolve_interpolations
+from tinkery_core.config.compose import Composed, make_loader, resolve_interpolations, typed_overrides
 from tinkery_core.config.hydra_errors import as_user_errors
 from tinkery_core.config.resolve import resolve
 from tinkery_core.console import RunConsole
@@ -52,15 +51,18 @@ class Job:
         parallel = in_sweep and hydra.runtime.choices["hydra/launcher"] != "basic"
         name = str(hydra.sweep.subdir) if in_sweep else ""
         console = RunConsole(plain=parallel, prefix=f"[{name}] " if parallel else "")
-        overrides = [*hydra.overrides.hydra, *hydra.overrides.task]
+        typed = typed_overrides(hydra)
+        assert hydra.job.config_name is not None
         try:
             with as_user_errors():
                 loader = make_loader(self.script.conf, self.invocation.config_dir)
-                layered = resolve_interpolations(composed, loader.layers(hydra.job.config_name, overrides))
+                layered = resolve_interpolations(
+                    composed, loader.layers(hydra.job.config_name, [*typed.hydra, *typed.task])
+                )
             if in_sweep:
                 layered.values["run_dir"] = str(Path(layered.values["run_dir"]) / name)
             config = resolve(self.script.config_class, layered)
-            return self.run(config, layered, console, list(hydra.overrides.task))
+            return self.run(config, layered, console, typed.task)
         except UserError as error:
             console.error(str(error))
             return USAGE

@@ -115,8 +115,7 @@ def open_run(
         stack.enter_context(console.logging_to(path / folder.LOG))
         wandb = None
         if config.logging.wandb is not None:
-            wandb = WandbSink(config.logging.wandb, path, values)
-            stack.push(lambda kind, error, trace: wandb.close(succeeded=kind is None))
+            wandb = stack.enter_context(WandbSink(config.logging.wandb, path, values))
         run = Run(config, console, resume, wandb)
         stack.callback(run.close_service)
         yield run

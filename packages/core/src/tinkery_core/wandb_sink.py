@@ -6,7 +6,8 @@ from collections.abc import Callable, Mapping
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
 
 from tinkery_core.errors import UserError
 from tinkery_core.folder import WANDB_ID, Values
@@ -42,8 +43,13 @@ class WandbSink:
     def log(self, step: int, metrics: Mapping[str, float]) -> None:
         self._log(dict(metrics), step=step)
 
-    def close(self, *, succeeded: bool) -> None:
-        self._finish(exit_code=0 if succeeded else 1)
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._finish(exit_code=0 if kind is None else 1)
 
 
 def check_wandb(config: WandbConfig) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra._internal.config_repository import CachingConfigRepository
 from hydra._internal.utils import create_config_search_path
+from hydra.conf import HydraConf
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.types import Override, OverrideType
 from hydra.core.utils import JobRuntime, setup_globals
@@ -56,7 +57,7 @@ class LayeredLoader(ConfigLoaderImpl):
 
     def load_sweep_config(self, master_config: DictConfig, sweep_overrides: list[str]) -> DictConfig:
         config = super().load_sweep_config(master_config, sweep_overrides)
-        common = set(master_config.hydra.overrides.task)
+        common = typed_overrides(master_config.hydra).task
         with open_dict(config):
             config.hydra.sweep.subdir = job_name([item for item in sweep_overrides if item not in common])
         return config
@@ -76,6 +77,20 @@ class LayeredLoader(ConfigLoaderImpl):
         typed = [override for override in defaults.config_overrides if not override.is_delete()]
         keys = {key for override in typed for key in leaf_keys(override.value(), override.key_or_group)}
         return [*layers, Layer(COMMAND_LINE, frozenset(keys))]
+
+
+@dataclass(frozen=True)
+class TypedOverrides:
+    """What was typed for Hydra itself and for the script."""
+
+    hydra: list[str]
+    task: list[str]
+
+
+def typed_overrides(hydra: DictConfig | HydraConf) -> TypedOverrides:
+    """The overrides as they were typed: OmegaConf would resolve `${…}` in them."""
+    overrides: Any = OmegaConf.to_container(hydra.overrides, resolve=False)
+    return TypedOverrides(overrides["hydra"], overrides["task"])
 
 
 def _shorten(path: str) -> str:

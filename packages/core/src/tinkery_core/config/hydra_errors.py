@@ -14,7 +14,10 @@ from tinkery_core.config.suggest import did_you_mean
 from tinkery_core.errors import UserError
 
 _NOT_IN_DEFAULTS = re.compile(r"Could not override '(?P<group>[^']+)'")
-_TWICE = re.compile(r"Multiple values for (?P<group>\S+?)\..*: (?P<option>[^']+)'", re.DOTALL)
+_TWICE = re.compile(
+    r"Multiple values for (?P<group>[\w/@]+)\.|(?P<again>[\w/@]+) appears more than once in the"
+)
+_SWEEP = re.compile(r"(Ambiguous value for argument|Sweep parameters) '(?P<typed>[^']+)'")
 
 
 @contextmanager
@@ -39,7 +42,7 @@ def _reword(error: Exception) -> str:
         case MissingMandatoryValue():
             return f"{error.full_key} has no value yet: type {error.full_key}=…"
         case InterpolationKeyError():
-            return f"{error.full_key} refers to a key that does not exist: {str(error).splitlines()[0]}"
+            return f"{error.full_key or 'A value'} refers to a key that does not exist: {_first_line(error)}"
         case YAMLError():
             return f"A YAML file cannot be read:\n{error}"
         case _:
@@ -62,6 +65,17 @@ def _other(error: Exception) -> str:
         group = found["group"]
         return f"{group} is a config group without a default choice: type +{group}=… instead of {group}=…"
     if found := _TWICE.match(message):
-        group = found["group"]
-        return f"+{group}=… adds a second {group} to {found['option']}: type {group}=… to replace it."
+        group = found["group"] or found["again"]
+        return f"+{group}=… would add a second {group}: type {group}=… to replace the one there is."
+    if found := _SWEEP.match(message):
+        typed = found["typed"]
+        key, _, values = typed.partition("=")
+        return (
+            f"{typed} names several values: add -m to run each of them, "
+            f"or type {key}=[{values}] if it is one list."
+        )
     return message.strip()
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).splitlines()[0]

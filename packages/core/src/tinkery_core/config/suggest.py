@@ -1,10 +1,20 @@
 """Did you mean …?"""
 
 from collections.abc import Iterable
-from difflib import get_close_matches
+from difflib import SequenceMatcher
+
+_CLOSE = 0.6
 
 
 def did_you_mean(typed: str, known: Iterable[str]) -> str:
     """` Did you mean x?` with a leading space, or nothing if no known word comes close."""
-    close = get_close_matches(typed, list(known), n=1, cutoff=0.6)
-    return f" Did you mean {close[0]}?" if close else ""
+    scored = [(_similarity(typed, word), word) for word in known]
+    score, word = max(scored, default=(0.0, ""))
+    return f" Did you mean {word}?" if score >= _CLOSE else ""
+
+
+def _similarity(typed: str, word: str) -> float:
+    """From 0 to 1. Letters in the wrong order count as a near hit, which common subsequences alone miss."""
+    if sorted(typed) == sorted(word):
+        return 0.99
+    return SequenceMatcher(None, typed, word).ratio()

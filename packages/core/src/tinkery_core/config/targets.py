@@ -29,9 +29,10 @@ def import_target(target: object, expected: tuple[type, ...], key: str, source: 
         if inspect.isabstract(found):
             raise LookupError(f"{target} is abstract")
     except LookupError as error:
-        example = target_name(_example(expected))
+        examples = " or ".join(target_name(cls) for cls in _examples(expected))
         raise UserError(
-            f"{key}={target} ({source}): {error}\nExpected a class that is a {wanted}, e.g. {example}"
+            f"{key}={target} ({source}): {error}.\n"
+            f"Expected the name of a {wanted}{', e.g. ' if examples else ''}{examples}"
         ) from None
     return found
 
@@ -74,13 +75,14 @@ def _is_chz_class(value: object) -> TypeGuard[type]:
     return isinstance(value, type) and "__chz_fields__" in vars(value)
 
 
-def _example(expected: tuple[type, ...]) -> type:
-    concrete = [cls for base in expected for cls in _subclasses(base) if not inspect.isabstract(cls)]
-    return concrete[0] if concrete else expected[0]
+def _examples(expected: tuple[type, ...]) -> list[type]:
+    """Some of the classes that are loaded anyway."""
+    loaded = [cls for base in expected for cls in _subclasses(base) if is_concrete(cls)]
+    return loaded[:2]
 
 
 def _subclasses(cls: type) -> list[type]:
-    return [cls, *(deeper for sub in cls.__subclasses__() for deeper in _subclasses(sub))]
+    return [found for sub in cls.__subclasses__() for found in (sub, *_subclasses(sub))]
 
 
 def is_concrete(cls: object) -> bool:

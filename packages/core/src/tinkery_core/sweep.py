@@ -1,0 +1,56 @@
+"""Multirun: one run for each combination of swept values, each in a folder of its own."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Generator, Iterable, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from hydra.core.utils import JobReturn
+from hydra.types import RunMode
+
+if TYPE_CHECKING:
+    from hydra._internal.hydra import Hydra
+
+    from tinkery_core.job import Job
+
+CORES_A_RUN = 2
+"""The client and its embedded server keep a core busy each."""
+
+
+def sweep(hydra: Hydra, config_name: str, job: Job, overrides: list[str]) -> int:
+    """Run them all, also after one has failed; the worst exit status. Raises Hydra's errors of composition."""
+    config = hydra.compose_config(config_name, overrides, RunMode.MULTIRUN)
+    extra: list[str] = []
+    if config.hydra.launcher.get("n_jobs") == -1:
+        extra.append(f"hydra.launcher.n_jobs={max(1, (os.cpu_count() or 1) // CORES_A_RUN)}")
+    with _scratch_folder(bool(config.get("dry_run"))) as scratch:
+        if scratch is not None:
+            extra.append(f"hydra.sweep.dir={scratch}")
+        batches: list[Sequence[JobReturn]] = hydra.multirun(
+            config_name, job, [*extra, *overrides], with_log_configuration=False
+        )
+    return _summarize(job_return for batch in batches for job_return in batch)
+
+
+@contextmanager
+def _scratch_folder(dry_run: bool) -> Generator[str | None]:
+    """Hydra writes a multirun.yaml, and a dry run leaves no folder behind."""
+    if not dry_run:
+        yield None
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        yield folder
+
+
+def _summarize(job_returns: Iterable[JobReturn]) -> int:
+    statuses: dict[str, int] = {}
+    for number, job_return in enumerate(job_returns):
+        statuses[f"#{number} {' '.join(job_return.overrides or [])}"] = job_return.return_value
+    failed = [name for name, status in statuses.items() if status != 0]
+    print(f"{len(statuses) - len(failed)} of {len(statuses)} runs succeeded")
+    for name in failed:
+        print(f"  failed: {name}")
+    return max(statuses.values(), default=0)
