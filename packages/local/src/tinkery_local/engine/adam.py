@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass
 
-import jax
-import jax.numpy as jnp
 import numpy as np
+from numpy.typing import NDArray
 
 from tinkery_local.engine.errors import EngineError
-from tinkery_local.engine.typed import on_device, program
+
+Vector = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -36,39 +36,34 @@ class AdamParams:
 class Moments:
     """Adam's running means of the gradient and of its square, and the number of steps taken."""
 
-    mean: jax.Array
-    variance: jax.Array
+    mean: Vector
+    variance: Vector
     step: int = 0
 
 
 def adam_step(
-    params: AdamParams, weights: jax.Array, moments: Moments, grads: jax.Array
-) -> tuple[jax.Array, Moments, float]:
-    """One step over a vector of weights: the new weights and moments, and the gradient's norm before clipping.
+    params: AdamParams, weights: Vector, moments: Moments, grads: Vector
+) -> tuple[Vector, Moments, float]:
+    """One step over a vector of weights: new weights, new moments, the gradient's norm before clipping.
 
     `m = b1 m + (1 - b1) g`, `v = b2 v + (1 - b2) g^2`, and with both corrected for their start at zero
     `w -= lr (m / (sqrt(v) + eps) + decay w)`; Kingma & Ba 2015, Loshchilov & Hutter 2019.
     Raises `EngineError` if the gradient is not finite.
     """
-    step = moments.step + 1
-    corrections = (1 - params.beta1**step, 1 - params.beta2**step)
-    numbers = on_device(np.array([*astuple(params), *corrections], np.float32))
-    weights, mean, variance, norm = _update(weights, moments.mean, moments.variance, grads, numbers)
+    norm = float(np.sqrt(np.sum(np.square(grads, dtype=np.float64))))
     if not np.isfinite(norm):
-        raise EngineError(
-            "the gradient is not finite and was dropped; lower the learning rate or the advantages."
-        )
-    return weights, Moments(mean, variance, step), float(norm)
+        raise EngineError("the gradient is not finite and was dropped; lower the learning rate.")
+    if 0 < params.grad_clip_norm < norm:
+        grads = _float32(grads * (params.grad_clip_norm / norm))
+    step = moments.step + 1
+    mean = _float32(params.beta1 * moments.mean + (1 - params.beta1) * grads)
+    variance = _float32(params.beta2 * moments.variance + (1 - params.beta2) * grads**2)
+    root = np.sqrt(variance / (1 - params.beta2**step))
+    direction = mean / (1 - params.beta1**step) / (root + params.eps)
+    change = params.learning_rate * (direction + params.weight_decay * weights)
+    return _float32(weights - change), Moments(mean, variance, step), norm
 
 
-@program()
-def _update(
-    weights: jax.Array, mean: jax.Array, variance: jax.Array, grads: jax.Array, numbers: jax.Array
-) -> tuple[jax.Array, jax.Array, jax.Array, jax.Array]:
-    rate, beta1, beta2, eps, decay, clip, mean_correction, variance_correction = numbers
-    norm = jnp.sqrt(jnp.sum(grads * grads))
-    grads = grads * jnp.where((clip > 0) & (norm > clip), clip / norm, 1.0)
-    mean = beta1 * mean + (1 - beta1) * grads
-    variance = beta2 * variance + (1 - beta2) * grads * grads
-    direction = (mean / mean_correction) / (jnp.sqrt(variance / variance_correction) + eps)
-    return weights - rate * (direction + decay * weights), mean, variance, norm
+def _float32(values: NDArray[np.floating]) -> Vector:
+    """What Python's numbers leave float32 at run time, they do not for the type checker."""
+    return values.astype(np.float32, copy=False)

@@ -1,26 +1,11 @@
-"""An adapter in training, and the immutable snapshot of one that a sampler draws from."""
+"""An adapter in training, and the immutable snapshots of one that samplers draw from."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-
-import jax
+from dataclasses import dataclass
 
 from tinkery_local.engine.adam import Moments
-from tinkery_local.engine.lora import LoraSpec
-
-
-@dataclass
-class Adapter:
-    """A LoRA adapter with its optimizer state; `grads` sums up since the last step, None when nothing was added.
-
-    The arrays are immutable and only ever replaced, so that a snapshot costs nothing.
-    """
-
-    lora: LoraSpec
-    weights: jax.Array
-    moments: Moments
-    grads: jax.Array | None = None
+from tinkery_local.engine.lora import LoraSpec, Vector
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,4 +13,21 @@ class Snapshot:
     """Weights to sample from, never changed after they were made. Without an adapter it is the base model."""
 
     lora: LoraSpec | None = None
-    weights: jax.Array | None = field(default=None, repr=False)
+    weights: Vector | None = None
+
+    def __post_init__(self) -> None:
+        if self.weights is not None:
+            self.weights.flags.writeable = False
+
+
+@dataclass
+class Adapter:
+    """A LoRA adapter with its optimizer state; a step replaces `now` and leaves all older snapshots alone.
+
+    `grads` sums up what was added since the last step, and is None when nothing was.
+    """
+
+    lora: LoraSpec
+    now: Snapshot
+    moments: Moments
+    grads: Vector | None = None

@@ -9,24 +9,20 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import cast
 
 import numpy as np
-from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
 from tinkery_local.engine.errors import EngineError
-from tinkery_local.engine.lora import LoraSpec, lora_shapes
+from tinkery_local.engine.lora import LoraSpec, Vector, factors, vector_size
 from tinkery_local.engine.spec import ModelSpec
 
 ADAPTER, OPTIMIZER, SUMMARY = "adapter.safetensors", "optimizer.safetensors", "adapter.json"
-
-Vector = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -41,7 +37,7 @@ class Checkpoint:
 
 def write_checkpoint(spec: ModelSpec, checkpoint: Checkpoint, folder: Path) -> None:
     """Write a new folder; raises OSError if it exists or the disk refuses."""
-    files = {ADAPTER: save(_matrices(spec, checkpoint))}
+    files = {ADAPTER: save(_named(spec, checkpoint.lora, checkpoint.weights))}
     if checkpoint.optimizer is not None:
         files[OPTIMIZER] = save(dict(checkpoint.optimizer))
     summary = {
@@ -66,18 +62,25 @@ def read_checkpoint(spec: ModelSpec, folder: Path, with_optimizer: bool) -> Chec
     except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
         reason = f"{type(error).__name__}: {error}"
         raise EngineError(f"the checkpoint in {folder} is damaged or incomplete ({reason}).") from None
-    shapes = lora_shapes(spec, lora)
-    if {name: matrix.shape for name, matrix in matrices.items()} != shapes:
+    weights = np.empty(vector_size(spec, lora), np.float32)
+    views = _named(spec, lora, weights)
+    if {name: matrix.shape for name, matrix in matrices.items()} != {
+        n: view.shape for n, view in views.items()
+    }:
         raise EngineError(f"the checkpoint in {folder} belongs to a model of other dimensions.")
-    weights = np.concatenate([matrices[name].ravel() for name in shapes])
+    for name, view in views.items():
+        view[:] = matrices[name]
     return Checkpoint(lora, weights, step, optimizer)
 
 
-def _matrices(spec: ModelSpec, checkpoint: Checkpoint) -> dict[str, Vector]:
-    shapes = lora_shapes(spec, checkpoint.lora)
-    ends = np.cumsum([math.prod(shape) for shape in shapes.values()])
-    parts = np.split(checkpoint.weights, ends[:-1])
-    return {name: part.reshape(shape) for part, (name, shape) in zip(parts, shapes.items(), strict=True)}
+def _named(spec: ModelSpec, lora: LoraSpec, vector: Vector) -> dict[str, Vector]:
+    """Views of an adapter's matrices: `<weight>.lora_A` [rank, in] and `<weight>.lora_B` [out, rank]."""
+    pairs = factors(spec, lora, vector)
+    return {
+        f"{name.removesuffix('.weight')}.lora_{letter}": matrix
+        for name, pair in pairs.items()
+        for letter, matrix in zip("AB", pair, strict=True)
+    }
 
 
 def _read(file: Path, digests: Mapping[str, str]) -> dict[str, Vector]:

@@ -39,15 +39,14 @@ Cache = list[tuple[jax.Array, jax.Array]]
 class Rows(NamedTuple):
     """What each slot is decoding; every field has a leading axis S.
 
-    `token` stands at `position` and is the last one known. The draw after position p takes its randomness from
-    (`seed` [S, 2], `sample`, p). `remaining` is how many tokens may follow, 0 in an empty slot. `stops` [S, n]
-    are here only to end a chunk early, so they need not be all.
+    `token` stands at `position` and is the last one known. `chance` [S, CHUNK] are uniform draws from [0, 1), one
+    for each token to come. `remaining` is how many tokens may follow, 0 in an empty slot. `stops` [S, n] are here
+    only to end a chunk early, so they need not be all.
     """
 
     token: jax.Array
     position: jax.Array
-    seed: jax.Array
-    sample: jax.Array
+    chance: jax.Array
     temperature: jax.Array
     top_k: jax.Array
     top_p: jax.Array
@@ -137,10 +136,8 @@ def decode(
     def one_token(state: _State) -> _State:
         step, token, stopped, cache, chunk = state
         position = rows.position + step
-        logits, cache = _next_logits(
-            spec, params, cache, token, position, cos_C[position][:, None], sin_C[position][:, None]
-        )
-        token, logprob, logprobs = _draw(logits, rows, position, truncate)
+        logits, cache = _next_logits(spec, params, cache, token, position, cos_C[position], sin_C[position])
+        token, logprob, logprobs = _draw(logits, rows, rows.chance[:, step], truncate)
         top_logprobs, top_tokens = jax.lax.top_k(logprobs, top)
         drawn = Chunk(token, logprob, top_tokens, top_logprobs)
         chunk = Chunk(*(old.at[step].set(new) for old, new in zip(chunk, drawn, strict=True)))
@@ -166,11 +163,11 @@ def _next_logits(
     x_SD = embed(params, token)
     written: Cache = []
     for layer, (keys, values) in enumerate(cache):
-        q, k, v = qkv(spec, params, layer, x_SD, (S, 1), cos, sin)
-        keys = keys.at[slots, :, position].set(k[:, 0])
-        values = values.at[slots, :, position].set(v[:, 0])
+        q, k, v = qkv(spec, params, layer, x_SD, (S,), cos, sin)
+        keys = keys.at[slots, :, position].set(k)
+        values = values.at[slots, :, position].set(v)
         written.append((keys, values))
-        attended = _attend(q[:, 0], keys, values, position)
+        attended = _attend(q, keys, values, position)
         x_SD = mlp(spec, params, layer, attention_out(params, layer, x_SD, attended))
     return unembed(params, rms_norm(x_SD, params["model.norm.weight"], spec.rms_norm_eps)), written
 
@@ -184,22 +181,20 @@ def _attend(q: jax.Array, keys: jax.Array, values: jax.Array, position: jax.Arra
 
 
 def _draw(
-    logits: jax.Array, rows: Rows, position: jax.Array, truncate: bool
+    logits: jax.Array, rows: Rows, chance: jax.Array, truncate: bool
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """Draw a token for each slot by adding Gumbel noise; returns its logprob and all [S, V] as well."""
+    """The token of each slot at which the distribution function passes `chance` [S], or the likeliest.
+
+    Returns its logprob and the logprobs of all tokens [S, V] as well.
+    """
     random = rows.temperature > 0
     scaled = logits / jnp.where(random, rows.temperature, 1)[:, None]
     if truncate:
         scaled = _truncate(scaled, rows)
-
-    def noise(seed: jax.Array, sample: jax.Array, position: jax.Array) -> jax.Array:
-        key: jax.Array = jax.random.wrap_key_data(seed, impl="threefry2x32")
-        key = jax.random.fold_in(jax.random.fold_in(key, sample), position)
-        return jax.random.gumbel(key, logits.shape[1:])
-
-    gumbel = jax.vmap(noise)(rows.seed, rows.sample, position)
-    token = jnp.argmax(scaled + jnp.where(random[:, None], gumbel, 0), axis=1).astype(np.int32)
     logprobs = jax.nn.log_softmax(scaled)
+    passed = jnp.cumsum(jnp.exp(logprobs), axis=1)
+    drawn = jnp.sum(passed <= (chance * passed[:, -1])[:, None], axis=1)
+    token = jnp.where(random, drawn, jnp.argmax(logits, axis=1)).astype(np.int32)
     return token, jnp.take_along_axis(logprobs, token[:, None], axis=1)[:, 0], logprobs
 
 

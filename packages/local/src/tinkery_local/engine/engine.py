@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 
@@ -16,12 +17,12 @@ from tinkery_local.engine.adapter import Adapter, Snapshot
 from tinkery_local.engine.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
 from tinkery_local.engine.datum import Batch, Datum, LossOutput, make_batches, unpad
 from tinkery_local.engine.errors import EngineError
-from tinkery_local.engine.lora import LoraSpec, init_lora
+from tinkery_local.engine.lora import LoraSpec, Vector, adapted_shapes, init_lora, merge, pull_back
 from tinkery_local.engine.losses import Loss, find_loss
 from tinkery_local.engine.model import Params
 from tinkery_local.engine.sampler import Sampler
 from tinkery_local.engine.spec import read_spec
-from tinkery_local.engine.training import loss_forward, loss_gradient, merged
+from tinkery_local.engine.training import loss_forward, loss_gradient
 from tinkery_local.engine.typed import on_device
 from tinkery_local.engine.weights import load_weights
 
@@ -36,22 +37,20 @@ class Engine:
     """
 
     def __init__(self, folder: Path) -> None:
-        """Load a Hugging Face folder: config.json, *.safetensors, and tokenizer.json once a stop string is used."""
+        """Load a Hugging Face folder: config.json, *.safetensors, and tokenizer.json when stop strings come."""
         self.folder = folder
         self.spec = read_spec(folder)
-        weights = load_weights(folder, self.spec)
-        self._params: Params = {name: on_device(weight) for name, weight in weights.items()}
+        self._weights = load_weights(folder, self.spec)
+        self._params: Params = {name: on_device(weight) for name, weight in self._weights.items()}
         self._merged: OrderedDict[Snapshot, Params] = OrderedDict()
-        # A small model's micro-batches should be worth a dispatch; a large one's activations must fit into memory.
+        # A small model's batches should be worth a dispatch, a large one's activations must fit into memory.
         self._tokens_per_batch = 1536 if self.spec.size <= _SMALL_MODEL else 384
         self.base = Snapshot()
         self.sampler = Sampler(self.spec, self._params_of, self._decode)
 
     def create_adapter(self, lora: LoraSpec) -> Adapter:
         """A fresh adapter, which changes nothing yet."""
-        weights = on_device(init_lora(self.spec, lora))
-        zeros = on_device(np.zeros(weights.shape, np.float32))
-        return Adapter(lora, weights, Moments(zeros, zeros))
+        return _fresh(lora, init_lora(self.spec, lora))
 
     def forward_backward(
         self,
@@ -67,88 +66,88 @@ class Engine:
         """
         loss = find_loss(loss_fn, config)
         batches = make_batches(self.spec, loss, config, data, self._tokens_per_batch)
+        params = self._params_of(adapter.now)
         if forward_only:
-            grads, outputs = adapter.grads, self._forward(adapter, loss, batches)
+            grads, outputs = adapter.grads, [self._forward(loss, params, batch) for batch in batches]
         else:
-            grads, outputs = self._gradient(adapter, loss, batches)
+            grads, outputs = self._gradient(adapter, loss, params, batches)
         total = sum(float(np.asarray(losses, np.float64).sum()) for losses, _ in outputs)
         if not np.isfinite(total):
             raise EngineError(f"the {loss_fn} loss is {total}; nothing was added to the gradient.")
         adapter.grads = grads
-        return LossOutput(
-            unpad(data, batches, [np.asarray(logprobs) for _, logprobs in outputs]), {"loss:sum": total}
-        )
+        logprobs = unpad(data, batches, [np.asarray(logprobs) for _, logprobs in outputs])
+        return LossOutput(logprobs, {"loss:sum": total})
 
     def optim_step(self, adapter: Adapter, adam: AdamParams) -> dict[str, float]:
         """Apply the gradient summed up since the last step and forget it; returns its norm before clipping.
 
         A gradient that is not finite is an `EngineError`, and is forgotten too.
         """
-        if adapter.grads is None:
+        if adapter.grads is None or adapter.now.weights is None:
             raise EngineError("there is no gradient to apply: call forward_backward before optim_step.")
         grads, adapter.grads = adapter.grads, None
-        adapter.weights, adapter.moments, norm = adam_step(adam, adapter.weights, adapter.moments, grads)
+        weights, adapter.moments, norm = adam_step(adam, adapter.now.weights, adapter.moments, grads)
+        adapter.now = Snapshot(adapter.lora, weights)
         return {"grad_norm": norm}
 
     def snapshot(self, adapter: Adapter) -> Snapshot:
         """The adapter's weights as they are now; training on leaves them alone."""
-        return Snapshot(adapter.lora, adapter.weights)
+        return adapter.now
 
     def save(self, state: Adapter | Snapshot, folder: Path) -> None:
-        """Write a new folder: an adapter with its optimizer, a snapshot without. OSError if the disk refuses."""
-        if state.lora is None or state.weights is None:
+        """Write a new folder: an adapter with its optimizer, a snapshot without; OSError if the disk refuses."""
+        snapshot = state.now if isinstance(state, Adapter) else state
+        if snapshot.lora is None or snapshot.weights is None:
             raise EngineError("the base model itself has nothing to save.")
-        weights = np.asarray(state.weights)
-        if isinstance(state, Snapshot):
-            write_checkpoint(self.spec, Checkpoint(state.lora, weights), folder)
-            return
-        optimizer = {"mean": state.moments.mean, "variance": state.moments.variance}
-        if state.grads is not None:
-            optimizer["grads"] = state.grads
-        vectors = {name: np.asarray(vector) for name, vector in optimizer.items()}
-        write_checkpoint(self.spec, Checkpoint(state.lora, weights, state.moments.step, vectors), folder)
+        checkpoint = Checkpoint(snapshot.lora, snapshot.weights)
+        if isinstance(state, Adapter):
+            optimizer = {"mean": state.moments.mean, "variance": state.moments.variance}
+            if state.grads is not None:
+                optimizer["grads"] = state.grads
+            checkpoint = replace(checkpoint, step=state.moments.step, optimizer=optimizer)
+        write_checkpoint(self.spec, checkpoint, folder)
 
     def load_adapter(self, folder: Path, with_optimizer: bool) -> Adapter:
         """An adapter as it was saved; without its optimizer it starts to train afresh."""
         checkpoint = read_checkpoint(self.spec, folder, with_optimizer)
-        adapter = self.create_adapter(checkpoint.lora)
-        adapter.weights = on_device(checkpoint.weights)
+        adapter = _fresh(checkpoint.lora, checkpoint.weights)
         if checkpoint.optimizer is not None:
-            state = {name: on_device(vector) for name, vector in checkpoint.optimizer.items()}
-            adapter.moments = Moments(state["mean"], state["variance"], checkpoint.step)
-            adapter.grads = state.get("grads")
+            mean, variance = checkpoint.optimizer["mean"], checkpoint.optimizer["variance"]
+            adapter.moments = Moments(mean, variance, checkpoint.step)
+            adapter.grads = checkpoint.optimizer.get("grads")
         return adapter
 
     def load_snapshot(self, folder: Path) -> Snapshot:
         """The weights of any saved adapter or snapshot."""
         checkpoint = read_checkpoint(self.spec, folder, with_optimizer=False)
-        return Snapshot(checkpoint.lora, on_device(checkpoint.weights))
+        return Snapshot(checkpoint.lora, checkpoint.weights)
 
-    def _forward(
-        self, adapter: Adapter, loss: Loss, batches: Sequence[Batch]
-    ) -> list[tuple[jax.Array, jax.Array]]:
-        params = merged(self.spec, adapter.lora, self._params, adapter.weights)
-        return [loss_forward(self.spec, loss, params, batch.on_device()) for batch in batches]
+    def _forward(self, loss: Loss, params: Params, batch: Batch) -> tuple[jax.Array, jax.Array]:
+        return loss_forward(self.spec, loss, params, batch.on_device())
 
     def _gradient(
-        self, adapter: Adapter, loss: Loss, batches: Sequence[Batch]
-    ) -> tuple[jax.Array | None, list[tuple[jax.Array, jax.Array]]]:
-        grads = adapter.grads
-        outputs: list[tuple[jax.Array, jax.Array]] = []
-        for batch in batches:
-            losses, logprobs, more = loss_gradient(
-                self.spec, adapter.lora, loss, self._params, adapter.weights, batch.on_device()
-            )
-            grads = more if grads is None else grads + more
-            outputs.append((losses, logprobs))
-        return grads, outputs
+        self, adapter: Adapter, loss: Loss, params: Params, batches: Sequence[Batch]
+    ) -> tuple[Vector | None, list[tuple[jax.Array, jax.Array]]]:
+        """The adapter's new gradient, and losses and logprobs of each batch."""
+        if adapter.now.weights is None or not batches:
+            return adapter.grads, []
+        names = adapted_shapes(self.spec, adapter.lora)
+        adapted = {name: params[name] for name in names}
+        fixed = {name: param for name, param in params.items() if name not in names}
+        results = [loss_gradient(self.spec, loss, fixed, adapted, batch.on_device()) for batch in batches]
+        sums = {name: np.sum([np.asarray(grads[name]) for _, _, grads in results], axis=0) for name in names}
+        grads = pull_back(self.spec, adapter.lora, adapter.now.weights, sums)
+        if adapter.grads is not None:
+            grads += adapter.grads
+        return grads, [(losses, logprobs) for losses, logprobs, _ in results]
 
     def _params_of(self, snapshot: Snapshot) -> Params:
-        """The whole weights of a snapshot; the last few are kept, for merging a large model takes a while."""
+        """The whole weights of a snapshot; the last few are kept, since training and sampling share them."""
         if snapshot.lora is None or snapshot.weights is None:
             return self._params
         if snapshot not in self._merged:
-            self._merged[snapshot] = merged(self.spec, snapshot.lora, self._params, snapshot.weights)
+            merged = merge(self.spec, snapshot.lora, self._weights, snapshot.weights)
+            self._merged[snapshot] = {**self._params, **{name: on_device(w) for name, w in merged.items()}}
         self._merged.move_to_end(snapshot)
         while len(self._merged) > _KEPT_MERGED:
             self._merged.popitem(last=False)
@@ -163,3 +162,8 @@ class Engine:
         if not file.is_file():
             raise EngineError(f"{file} does not exist, and stop strings need it; stop at tokens instead.")
         return Tokenizer.from_file(str(file))
+
+
+def _fresh(lora: LoraSpec, weights: Vector) -> Adapter:
+    zeros = np.zeros_like(weights)
+    return Adapter(lora, Snapshot(lora, weights), Moments(zeros, zeros))

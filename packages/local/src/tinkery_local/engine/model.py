@@ -57,13 +57,13 @@ def qkv(
     params: Params,
     layer: int,
     x_MD: jax.Array,
-    rows: tuple[int, int],
+    rows: tuple[int, ...],
     cos: jax.Array,
     sin: jax.Array,
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """One layer's queries [B, T, K, G, d], keys and values [B, T, K, d], positions already turned in.
+    """One layer's queries [*rows, K, G, d], keys and values [*rows, K, d], with their positions turned in.
 
-    `cos` and `sin` are [T, d / 2], or [B, T, d / 2] where each row is at positions of its own.
+    `rows` is what M stands for, such as (B, T); `cos` and `sin` [..., d / 2] are broadcast to it.
     """
     name = f"model.layers.{layer}."
     K, d = spec.num_key_value_heads, spec.head_dim

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tinkery_local.engine.datum import bucket
-from tinkery_local.engine.decode import Rows, decode, empty_cache, num_slots, prefill
+from tinkery_local.engine.decode import CHUNK, Rows, decode, empty_cache, num_slots, prefill
 from tinkery_local.engine.model import Params
 from tinkery_local.engine.sequence import GrowingSequence, Plan
 from tinkery_local.engine.spec import ModelSpec
@@ -109,10 +109,10 @@ def _prompts(plans: list[Plan], shape: tuple[int, int]) -> tuple[NDArray[np.int3
 def _rows(slots: Slots) -> Rows:
     """What the device has to know of the sequences; an empty slot wants nothing."""
     count = len(slots)
-    ints, floats = np.zeros((5, count), np.int32), np.ones((2, count), np.float32)
-    token, position, sample, top_k, remaining = ints
+    ints, floats = np.zeros((4, count), np.int32), np.ones((2, count), np.float32)
+    token, position, top_k, remaining = ints
     temperature, top_p = floats
-    seed = np.zeros((count, 2), np.uint32)
+    chance = np.zeros((count, CHUNK), np.float32)
     stops = np.full((count, _STOPS_ON_DEVICE), -1, np.int32)
     for slot, held in enumerate(slots):
         if held is None:
@@ -121,9 +121,9 @@ def _rows(slots: Slots) -> Rows:
         token[slot] = held.tokens[-1] if drawn else plan.prompt[-1]
         position[slot] = len(plan.prompt) - 1 + drawn
         remaining[slot] = plan.limit - drawn
-        sample[slot], seed[slot] = held.index, plan.seed
+        chance[slot] = held.chances(CHUNK)
         temperature[slot], top_k[slot], top_p[slot] = plan.temperature, plan.top_k, plan.top_p
         first = plan.stops[:_STOPS_ON_DEVICE]
         stops[slot, : len(first)] = first
-    columns = (token, position, seed, sample, temperature, top_k, top_p, stops, remaining)
+    columns = (token, position, chance, temperature, top_k, top_p, stops, remaining)
     return Rows(*map(on_device, columns))

@@ -7,7 +7,6 @@ from collections import OrderedDict, deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
-
 from tinkery_local.engine.adapter import Snapshot
 from tinkery_local.engine.datum import bucket
 from tinkery_local.engine.decode import num_slots
@@ -156,7 +155,7 @@ class Sampler:
         return Plan(
             ticket=self._tickets,
             prompt=tuple(request.prompt.tolist()),
-            seed=(seed >> 32 & 0xFFFFFFFF, seed & 0xFFFFFFFF),
+            seed=seed % (1 << 64),
             limit=limit,
             temperature=request.temperature,
             top_k=self._spec.vocab_size if greedy or request.top_k < 1 else request.top_k,

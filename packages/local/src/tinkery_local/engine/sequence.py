@@ -10,18 +10,20 @@ from numpy.typing import NDArray
 
 from tinkery_local.engine.sampling import SampledSequence, StopReason, likeliest
 
+_CHANCES_AT_ONCE = 32
+
 
 @dataclass(frozen=True)
 class Plan:
     """A sampling request with nothing left open: what its samples have in common.
 
-    `ticket` names the request, `seed` are two words, `limit` is the number of tokens to draw at most, `top` how many of the likeliest
-    to report.
+    `ticket` names the request, `seed` is below 2^64, `limit` the number of tokens to draw at most, `top` how many
+    of the likeliest to report.
     """
 
     ticket: int
     prompt: tuple[int, ...]
-    seed: tuple[int, int]
+    seed: int
     limit: int
     temperature: float
     top_k: int
@@ -43,6 +45,8 @@ class GrowingSequence:
         self.index = index
         self.tokens: list[int] = []
         self.stop_reason: StopReason | None = None
+        self._rng = np.random.Generator(np.random.Philox(key=np.array((plan.seed, index), np.uint64)))
+        self._chances = np.empty(0, np.float32)
         self._logprobs: list[float] = []
         self._top_tokens: list[NDArray[np.int32]] = []
         self._top_logprobs: list[NDArray[np.float32]] = []
@@ -51,6 +55,13 @@ class GrowingSequence:
     def finite(self) -> bool:
         """False if the model's output was not."""
         return bool(np.isfinite(self._logprobs).all())
+
+    def chances(self, count: int) -> NDArray[np.float32]:
+        """Uniform draws from [0, 1) for the next tokens; each belongs to its token, however they are asked for."""
+        start = len(self.tokens)
+        if len(self._chances) < start + count:
+            self._chances = np.append(self._chances, self._rng.random(_CHANCES_AT_ONCE, np.float32))
+        return self._chances[start : start + count]
 
     def take(
         self,

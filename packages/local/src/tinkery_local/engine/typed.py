@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import ParamSpec, TypeVar
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jax import monitoring
 from numpy.typing import NDArray
@@ -37,7 +36,7 @@ def gradient(function: Callable[[Tree], tuple[jax.Array, Aux]], at: Tree) -> tup
 
 
 def on_device(array: NDArray[np.generic] | np.generic) -> jax.Array:
-    return jnp.asarray(array)
+    return jax.device_put(array)
 
 
 def on_compile(count: Callable[[float], None]) -> None:
