@@ -11,6 +11,7 @@ from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING
 
 import chz
+from tinkery_core.config.checks import more_than
 
 if TYPE_CHECKING:
     from tinker.types import LossFnType
@@ -117,14 +118,9 @@ class DRO(Loss):
     (arXiv:2405.19107).
     """
 
-    beta: float = chz.field(default=0.05, doc="strength of the pull towards the sampler's policy")
-
-    @chz.validate
-    def _beta_is_positive(self) -> None:
-        if self.beta <= 0:
-            raise ValueError(
-                f"beta must be positive, got {self.beta}; for no pull use loss ImportanceSampling"
-            )
+    beta: float = chz.field(
+        default=0.05, validator=more_than(0), doc="strength of the pull towards the sampler's policy"
+    )
 
     @property
     def name(self) -> LossFnType:
