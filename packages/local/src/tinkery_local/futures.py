@@ -5,7 +5,8 @@ All of it runs on the event loop.
 
 import asyncio
 from collections import OrderedDict
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from tinkery_local.errors import RequestError
 
@@ -20,6 +21,7 @@ class Reply:
     body: bytes
     media_type: str = "application/json"
     status: int = 200
+    headers: Mapping[str, str] = field(default_factory=dict[str, str])
 
 
 class FutureTable:

@@ -71,8 +71,9 @@ async def _serve(options: ServeOptions, listener: socket.socket, sources: Sequen
 
 
 def _load(sources: Sequence[ModelSource]) -> "list[Engine]":
-    from tinkery_local.engine import Engine, EngineError
+    from tinkery_local.engine import Engine, EngineError, keep_compiled_programs
 
+    keep_compiled_programs()
     try:
         return [Engine(source.folder) for source in sources]
     except EngineError as error:

@@ -51,7 +51,9 @@ def running_server(*arguments: str, env: dict[str, str] | None = None) -> Genera
             if not line:
                 process.wait(STOP_SECONDS)
                 log.seek(0)
-                raise RuntimeError(f"the server did not start (exit status {process.returncode}):\n{log.read()}")
+                raise RuntimeError(
+                    f"the server did not start (exit status {process.returncode}):\n{log.read()}"
+                )
             announced = json.loads(line)
             yield RunningServer(announced["url"], announced["models"], process)
         finally:

@@ -1,7 +1,10 @@
 """Handlers that a client calls around its work: configuration, sessions, heartbeats."""
 
+from dataclasses import replace
+
 from tinkery_local.api.endpoint import Answer, Call
 from tinkery_local.errors import RequestError
+from tinkery_local.replies import json_reply
 
 CLIENT_CONFIG: dict[str, object] = {
     "pjwt_auth_enabled": False,
@@ -15,7 +18,8 @@ CLIENT_CONFIG: dict[str, object] = {
 
 
 async def client_config(call: Call) -> Answer:
-    return CLIENT_CONFIG
+    """The flags, and the end of the connection: the client asks over one of its own, which it never closes."""
+    return replace(json_reply(CLIENT_CONFIG), headers={"connection": "close"})
 
 
 async def dynamic_config(call: Call) -> Answer:

@@ -63,7 +63,7 @@ def route(service: Service, method: str, path: str, handler: Handler) -> Route:
             logger.exception("a fault in the server: %s %s failed", method, path)
             return _json({"detail": "a fault in the server; its log says more"}, 500)
         if isinstance(answer, Reply):
-            return Response(answer.body, answer.status, media_type=answer.media_type)
+            return Response(answer.body, answer.status, answer.headers, answer.media_type)
         return _json(answer, 200)
 
     return Route(path, respond, methods=[method])

@@ -11,6 +11,8 @@ from tinkery_local.sessions import Session, TrainingModel
 from tinkery_local.store import Store, TinkerPath
 from tinkery_local.wire.fields import Fields
 
+MAX_RANK = 1024
+
 
 async def create_model(call: Call) -> Answer:
     fields = call.fields()
@@ -94,9 +96,12 @@ def _lora(fields: Fields) -> LoraSpec:
         raise RequestError(400, "this server trains LoRA adapters only: give lora_config")
     config = fields.child("lora_config")
     default = LoraSpec()
+    rank = config.integer("rank") if config.has("rank") else default.rank
+    if not 1 <= rank <= MAX_RANK:
+        raise RequestError(422, f"lora_config.rank: expected 1 to {MAX_RANK}, got {rank}")
     seed = config.maybe_integer("seed")
     return LoraSpec(
-        rank=config.integer("rank") if config.has("rank") else default.rank,
+        rank=rank,
         seed=default.seed if seed is None else seed,
         train_attn=config.flag("train_attn", default.train_attn),
         train_mlp=config.flag("train_mlp", default.train_mlp),

@@ -1,9 +1,9 @@
 """Handlers of a sampling client, and the long poll by which every client fetches its results."""
 
+from dataclasses import replace
 from functools import partial
 
 from tinkery_local.api.endpoint import Answer, Call
-from tinkery_local.futures import Reply
 from tinkery_local.replies import json_reply
 from tinkery_local.sessions import Sampler
 from tinkery_local.store import TinkerPath
@@ -57,4 +57,4 @@ async def retrieve_future(call: Call) -> Answer:
     if reply is not None:
         return reply
     pending = json_reply({"type": "try_again", "request_id": request_id, "queue_state": "active"})
-    return Reply(pending.body, pending.media_type, status=408)
+    return replace(pending, status=408)
