@@ -47,6 +47,7 @@ def find_script(name: str) -> Script:
 
 
 def print_explanation(script: Script, overrides: list[str], config_dir: str | None) -> None:
+    from rich.box import SIMPLE_HEAD
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
@@ -54,15 +55,16 @@ def print_explanation(script: Script, overrides: list[str], config_dir: str | No
     from tinkery_core.config.compose import compose, make_loader
     from tinkery_core.config.explain import explain
     from tinkery_core.config.resolve import resolve
+    from tinkery_core.config.sources import DEFAULT
 
     loader = make_loader(script.conf, config_dir)
     composed = compose(loader, script.config_name, script.name, overrides)
     config = resolve(script.config_class, composed)
-    table = Table(title=f"{script.name} {' '.join(overrides)}", title_justify="left")
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else 220)
+    table = Table(box=SIMPLE_HEAD)
     for column in ("key", "value", "type", "doc", "source"):
-        table.add_column(column, overflow="fold")
+        table.add_column(column, no_wrap=column in ("key", "source"), overflow="fold")
     for row in explain(config, composed.sources):
         cells = (row.key, row.value, row.type, row.doc, row.source)
-        table.add_row(*map(Text, cells), style="dim" if row.source == "default" else "")
-    console = Console(highlight=False)
-    console.print(table, width=None if console.is_terminal else 200)
+        table.add_row(*map(Text, cells), style="dim" if row.source == DEFAULT else "")
+    console.print(table)

@@ -57,8 +57,9 @@ class SamplingCompleter:
         self.temperature = temperature
         self.top_p = top_p
         self.top_k = top_k
+        self.num_requests = 0
         self._open: dict[str, _Request] = {}
-        self._num_requests: Counter[str] = Counter()
+        self._num_asked: Counter[str] = Counter()
 
     async def __call__(self, prompt: list[int], stop: Stop | None = None) -> Completion:
         key = json.dumps([prompt, stop])
@@ -78,13 +79,14 @@ class SamplingCompleter:
         request = self._open.pop(key)
         params = tinker.SamplingParams(
             max_tokens=self.max_tokens,
-            seed=_fold(self.seed, key, self._num_requests[key]),
+            seed=_fold(self.seed, key, self._num_asked[key]),
             stop=request.stop,
             temperature=self.temperature,
             top_p=self.top_p,
             top_k=self.top_k,
         )
-        self._num_requests[key] += 1
+        self._num_asked[key] += 1
+        self.num_requests += 1
         response = await self.sampling_client.sample(
             tinker.ModelInput.from_ints(request.prompt),
             num_samples=request.num_samples,

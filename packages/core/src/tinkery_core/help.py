@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import sys
 from typing import TYPE_CHECKING
 
 from hydra.core.object_type import ObjectType
@@ -28,7 +29,7 @@ _FLAGS = {
 
 
 def print_help(script: Script, loader: LayeredLoader, config_name: str, program: str) -> None:
-    console = Console(highlight=False)
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else 120)
     console.print(Text(inspect.getdoc(script) or program), end="\n\n")
     console.print(Text(f"Usage: {program} [+experiment=NAME] [GROUP=OPTION …] [KEY=VALUE …]"), end="\n\n")
     chosen = _choices(loader, config_name)
@@ -67,33 +68,34 @@ def _print_groups(console: Console, options: dict[str, list[str]], chosen: dict[
 def _print_keys(console: Console, config_class: type) -> None:
     depth = 1  # deeper keys depend on the chosen options: `tinkery explain` shows those
     rows = [
-        [row.key, row.type, row.value, row.doc]
+        [row.key, row.value, f"{row.doc} ({row.type})"]
         for row in explain_class(config_class)
         if row.key.count(".") <= depth
     ]
-    _print_table(console, "Keys, with type and default", rows)
+    _print_table(console, "Keys and their defaults", rows)
 
 
 def _print_table(console: Console, title: str, rows: list[list[str]]) -> None:
-    table = Table(
-        title=title, title_justify="left", title_style="bold", box=None, show_header=False, pad_edge=True
-    )
-    for number in range(len(rows[0])):
-        table.add_column(style="bold" if number == 0 else "", no_wrap=number == 0, overflow="fold")
+    console.print(Text(title, style="bold"))
+    table = Table(box=None, show_header=False, padding=(0, 1, 0, 1))
+    table.add_column(no_wrap=True, style="cyan")
+    for _ in rows[0][1:]:
+        table.add_column()
     for row in rows:
         table.add_row(*map(Text, row))
-    console.print(table, end="\n\n")
+    console.print(table)
+    console.print()
 
 
 def _print_examples(console: Console, program: str, options: dict[str, list[str]]) -> None:
     experiment = next((f"+experiment={name}" for name in options.get("experiment", [])), "")
     start = f"{program} {experiment}".strip()
-    console.print(Text("Examples", style="bold"))
-    for line in (
-        start,
-        f"{start} dry_run=true",
-        f"{start} -m seed=1,2,3",
-        f"{start} run_dir=runs/mine    # the same again resumes it",
-        f"tinkery explain {program.rpartition(' ')[2]} {experiment}".strip(),
-    ):
-        console.print(Text(f"  {line}"))
+    name = program.rpartition(" ")[2]
+    rows = [
+        [start, "run it"],
+        [f"{start} dry_run=true", "print the plan only"],
+        [f"{start} run_dir=runs/mine", "the same again resumes it"],
+        [f"{start} -m seed=1,2,3", "three runs"],
+        [f"tinkery explain {name} {experiment}".strip(), "every value and where it comes from"],
+    ]
+    _print_table(console, "Examples", rows)

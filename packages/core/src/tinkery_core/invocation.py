@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shlex
 import sys
 from collections.abc import Sequence
@@ -26,7 +27,14 @@ class Invocation:
         if self.config_name is not None:
             options += ["--config-name", self.config_name]
         kept = [override for override in overrides if override.lstrip("+").partition("=")[0] != "run_dir"]
-        return f"{self.program} {shlex.join([*options, *kept, f'run_dir={run_dir}'])}"
+        value = run_dir if re.fullmatch(r"[\w./=-]+", run_dir) else quoted(run_dir)
+        return f"{self.program} {shlex.join([*options, *kept, f'run_dir={value}'])}"
+
+
+def quoted(text: str) -> str:
+    """Text as the value of a Hydra override."""
+    escaped = text.replace("\\", "\\\\").replace("'", "\\'")
+    return f"'{escaped}'"
 
 
 def program_name() -> str:

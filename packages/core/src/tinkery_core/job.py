@@ -6,11 +6,10 @@ import asyncio
 import signal
 import time
 import traceback
-from collections.abc import Generator
-from contextlib import contextmanager, suppress
+from collections.abc import Coroutine
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType
 from typing import TYPE_CHECKING
 
 from hydra.core.hydra_config import HydraConfig
@@ -22,6 +21,7 @@ from tinkery_core.config.resolve import resolve
 from tinkery_core.console import RunConsole
 from tinkery_core.errors import UserError
 from tinkery_core.failure import describe_failure
+from tinkery_core.folder import LOG
 from tinkery_core.invocation import Invocation
 from tinkery_core.run import Run, open_run
 
@@ -68,38 +68,26 @@ class Job:
             return USAGE
 
     def run(self, config: ScriptConfig, composed: Composed, console: RunConsole, overrides: list[str]) -> int:
-        """Open the run folder, run the script in it, and say at the end how it went and how to resume."""
+        """Open the run folder and run the script in it; if it fails, say why and how to resume."""
         resume = self.invocation.resume_command(overrides, config.run_dir)
-        with terminate_as_interrupt(), open_run(config, console, composed.yaml) as run:
-            started = time.monotonic()
-            try:
-                self._header(config, run, console)
-                if not run.dry_run and (run.resume is None or run.resume.kind != "final"):
-                    run.start_service()
-                asyncio.run(self.script.run(config, run))
-            except KeyboardInterrupt:
-                console.error(f"Interrupted. What was saved is complete. To resume:\n  {resume}")
-                raise
-            except Exception as error:
-                message = describe_failure(error)
-                if message.is_usage:
-                    raise UserError(message.text) from error
-                with suppress(OSError):  # the disk may be what failed
-                    run.log(traceback.format_exc())
-                console.error(
-                    f"{message.text}\nThe traceback is in {run.dir / 'log.txt'}. To resume:\n  {resume}"
-                )
-                return FAILED
-            if not run.dry_run:
-                seconds = time.monotonic() - started
-                numbers = console.summary()
-                console.print(
-                    f"Done in {seconds:.1f} s{': ' if numbers else ''}{numbers}", style="bold green"
-                )
-                console.print(f"Run folder: {run.dir}\nTo resume or repeat:\n  {resume}")
+        try:
+            with open_run(config, console, composed.yaml) as run:
+                self.attempt(config, run, console, resume)
             return 0
+        except KeyboardInterrupt:
+            console.error(f"Interrupted. What was saved is complete. To resume:\n  {resume}")
+            raise
+        except Exception as error:
+            failure = describe_failure(error)
+            if failure.is_usage:
+                raise UserError(failure.text) from error
+            log = Path(config.run_dir) / LOG
+            console.error(f"{failure.text}\nThe traceback is in {log}. To resume:\n  {resume}")
+            return FAILED
 
-    def _header(self, config: ScriptConfig, run: Run, console: RunConsole) -> None:
+    def attempt(self, config: ScriptConfig, run: Run, console: RunConsole, resume: str) -> None:
+        """Run the script in an open folder, and say at the end how it went."""
+        started = time.monotonic()
         where = "dry run" if run.dry_run else str(run.dir)
         model = f"{config.model.name} (LoRA rank {config.model.lora_rank})"
         console.print(
@@ -107,17 +95,34 @@ class Job:
         )
         if run.resume is not None:
             console.print(f"Resuming after {run.resume.step} steps ({run.resume.kind} checkpoint)")
+        try:
+            if not run.dry_run and (run.resume is None or run.resume.kind != "final"):
+                run.start_service()
+            run_to_end(self.script.run(config, run))
+        except Exception as error:
+            with suppress(OSError):  # the disk may be what failed
+                run.log("".join(traceback.format_exception(error)))
+            raise
+        if not run.dry_run:
+            seconds = time.monotonic() - started
+            numbers = console.summary()
+            console.print(f"Done in {seconds:.1f} s{': ' if numbers else ''}{numbers}", style="bold green")
+            console.print(f"Run folder: {run.dir}\nTo resume or repeat:\n  {resume}")
 
 
-@contextmanager
-def terminate_as_interrupt() -> Generator[None]:
-    """Inside, SIGTERM ends the run as Ctrl-C does: orderly, with a word on how to resume."""
+def run_to_end(script: Coroutine[object, object, None]) -> None:
+    """Run a coroutine. SIGTERM ends it as Ctrl-C does: cancelled, cleaned up, KeyboardInterrupt."""
+    before = signal.getsignal(signal.SIGTERM)
 
-    def interrupt(number: int, frame: FrameType | None) -> None:
-        signal.raise_signal(signal.SIGINT)
+    async def main() -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+        await script
 
-    before = signal.signal(signal.SIGTERM, interrupt)
     try:
-        yield
+        asyncio.run(main())
+    except asyncio.CancelledError:
+        raise KeyboardInterrupt from None
     finally:
         signal.signal(signal.SIGTERM, before)

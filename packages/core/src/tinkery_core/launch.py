@@ -7,6 +7,8 @@ import inspect
 import sys
 from collections.abc import Callable, Coroutine
 from importlib import import_module, metadata
+from importlib.util import module_from_spec, spec_from_file_location
+from pathlib import Path
 
 from hydra import version
 from hydra._internal.hydra import Hydra
@@ -38,8 +40,15 @@ class Script:
         self.__doc__ = function.__doc__
 
     def __reduce__(self) -> tuple[Callable[[str, str], object], tuple[str, str]]:
-        # Workers of a parallel launcher import the script by name.
-        return _script_named, self._found_at
+        # Workers of a parallel launcher import the script by name, or by file if that was started as a program.
+        module, attribute = self._found_at
+        main = sys.modules["__main__"]
+        if module != "__main__":
+            return _script_in_module, (module, attribute)
+        if main.__spec__ is not None:
+            return _script_in_module, (main.__spec__.name, attribute)
+        assert main.__file__ is not None
+        return _script_in_file, (main.__file__, attribute)
 
     def __call__(self) -> None:
         try:
@@ -95,8 +104,18 @@ def _config_class(function: Function) -> type[ScriptConfig]:
     return annotation
 
 
-def _script_named(module: str, attribute: str) -> object:
+def _script_in_module(module: str, attribute: str) -> object:
     return getattr(import_module(module), attribute)
+
+
+def _script_in_file(path: str, attribute: str) -> object:
+    name = f"__tinkery_{Path(path).stem}__"
+    if name not in sys.modules:
+        spec = spec_from_file_location(name, path)
+        assert spec is not None and spec.loader is not None
+        sys.modules[name] = module_from_spec(spec)
+        spec.loader.exec_module(sys.modules[name])
+    return getattr(sys.modules[name], attribute)
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -59,6 +59,7 @@ class LocalService:
         for model in models:
             command += ["--model", model]
         with log.open("ab") as stderr:
+            self._log_start = stderr.tell()
             # In a session of its own, so that Ctrl-C reaches this process alone, which then stops the server.
             self._process = subprocess.Popen(
                 command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=stderr, start_new_session=True
@@ -79,7 +80,7 @@ class LocalService:
         return message
 
     def _last_words(self) -> str:
-        lines = self._log.read_text(errors="replace").splitlines()[-8:]
+        lines = self._log.read_bytes()[self._log_start :].decode(errors="replace").splitlines()[-8:]
         if not lines:
             return ""
         return f" The end of {self._log}:\n" + "\n".join(f"  {line}" for line in lines)

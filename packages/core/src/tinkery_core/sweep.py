@@ -8,8 +8,11 @@ from collections.abc import Generator, Iterable, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from hydra.core.hydra_config import HydraConfig
 from hydra.core.utils import JobReturn
 from hydra.types import RunMode
+
+from tinkery_core.invocation import quoted
 
 if TYPE_CHECKING:
     from hydra._internal.hydra import Hydra
@@ -23,12 +26,13 @@ CORES_A_RUN = 2
 def sweep(hydra: Hydra, config_name: str, job: Job, overrides: list[str]) -> int:
     """Run them all, also after one has failed; the worst exit status. Raises Hydra's errors of composition."""
     config = hydra.compose_config(config_name, overrides, RunMode.MULTIRUN)
-    extra: list[str] = []
+    HydraConfig.instance().set_config(config)
+    run_dir = str(config.run_dir)  # resolved once, so that the time in it is the same for all jobs
+    extra = ["hydra.mode=MULTIRUN", f"run_dir={quoted(run_dir)}"]
     if config.hydra.launcher.get("n_jobs") == -1:
         extra.append(f"hydra.launcher.n_jobs={max(1, (os.cpu_count() or 1) // CORES_A_RUN)}")
-    with _scratch_folder(bool(config.get("dry_run"))) as scratch:
-        if scratch is not None:
-            extra.append(f"hydra.sweep.dir={scratch}")
+    with _sweep_dir(run_dir, dry_run=bool(config.get("dry_run"))) as sweep_dir:
+        extra.append(f"hydra.sweep.dir={quoted(sweep_dir)}")
         batches: list[Sequence[JobReturn]] = hydra.multirun(
             config_name, job, [*extra, *overrides], with_log_configuration=False
         )
@@ -36,10 +40,10 @@ def sweep(hydra: Hydra, config_name: str, job: Job, overrides: list[str]) -> int
 
 
 @contextmanager
-def _scratch_folder(dry_run: bool) -> Generator[str | None]:
-    """Hydra writes a multirun.yaml, and a dry run leaves no folder behind."""
+def _sweep_dir(run_dir: str, *, dry_run: bool) -> Generator[str]:
+    """Where Hydra writes its multirun.yaml; a dry run leaves no folder behind."""
     if not dry_run:
-        yield None
+        yield run_dir
         return
     with tempfile.TemporaryDirectory() as folder:
         yield folder

@@ -8,6 +8,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
+from uuid import uuid4
 
 from tinkery_core.errors import UserError
 from tinkery_core.folder import WANDB_ID, Values
@@ -24,7 +25,7 @@ class WandbSink:
         wandb = import_module("wandb")
         stored = run_dir / WANDB_ID
         if not stored.exists():
-            write_atomically(stored, wandb.util.generate_id())
+            write_atomically(stored, uuid4().hex[:12])
         run = wandb.init(
             project=config.project,
             entity=config.entity,

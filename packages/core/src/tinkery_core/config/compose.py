@@ -102,8 +102,8 @@ def _shorten(path: str) -> str:
 
 def job_name(overrides: Sequence[str]) -> str:
     """A folder name for one job of a sweep, made of the overrides that tell it from the others."""
-    plain = ",".join(sorted(overrides)) or "single"
-    name = re.sub(r"[^\w=.,+-]", "_", plain)
+    plain = "__".join(sorted(overrides)) or "single"
+    name = re.sub(r"[^\w=.-]", "_", plain)
     if name == plain and len(name) <= _MAX_JOB_NAME:
         return name
     return f"{name[:_MAX_JOB_NAME]}-{sha256(plain.encode()).hexdigest()[:8]}"
