@@ -184,7 +184,7 @@ def test_what_a_dead_server_left_is_put_right(tmp_path: Path) -> None:
     (place.parent / f".partial-{dead.pid}-{hidden}-other").mkdir()
     (place.parent / f".partial-{os.getpid()}-{hidden}-mine").mkdir()
     (tmp_path / f".scratch-{dead.pid}").mkdir()
-    store.recover()
+    store.open()
     assert content(store) == "kept"
     assert {entry.name for entry in place.parent.iterdir()} == {
         "name",

@@ -97,11 +97,11 @@ async def test_replies_leave_with_their_session_or_when_many_were_fetched(
         table.resolve(request_id, Reply(b"x"))
     for request_id in ("a:1", "a:2", "a:3"):
         await table.wait(request_id, seconds=0)
-    with pytest.raises(RequestError, match="a:1.*not known"):
+    with pytest.raises(RequestError, match=r"a:1.*not known"):
         await table.wait("a:1", seconds=0)
     table.forget("a")
     table.resolve("a:3", Reply(b"late"))
-    with pytest.raises(RequestError, match="a:3.*not known"):
+    with pytest.raises(RequestError, match=r"a:3.*not known"):
         await table.wait("a:3", seconds=0)
     assert await table.wait("b:1", seconds=0) == Reply(b"x")
 

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -48,6 +49,7 @@ def test_a_busy_port_is_one_message(random_model: Path) -> None:
         (["--model", "./nowhere"], "no such folder, and not a bundled model (tinkery/tiny) or hub id"),
         (["--model", "nobody/nothing"], "not in the Hugging Face cache"),
         (["--model", str(Path(__file__).parent)], "is not a model folder, it has no config.json"),
+        (["--store", "/dev/null/store"], "--store /dev/null/store: can't be a folder (Not a directory)"),
         (["--host", "0.0.0.0"], "listens on loopback addresses only; use 127.0.0.1"),
         (["--host", "no.such.host.invalid"], "not an address of this machine"),
     ],
@@ -56,6 +58,22 @@ def test_what_can_not_be_served_is_one_message(arguments: list[str], message: st
     refused = tinkery_local("serve", "--port", "0", *arguments)
     assert refused.returncode == 2 and message in refused.stderr
     assert refused.stderr.count("\n") == 1 or "Hugging Face" in refused.stderr
+
+
+def test_a_hub_id_is_found_in_the_cache(random_model: Path, tmp_path: Path) -> None:
+    commit = "0" * 40
+    repository = tmp_path / "hub" / "models--someone--model"
+    (repository / "refs").mkdir(parents=True)
+    (repository / "refs" / "main").write_text(commit)
+    shutil.copytree(random_model, repository / "snapshots" / commit)
+    found = subprocess.run(
+        [sys.executable, "-c", "from tinkery_local.catalog import find; print(find('someone/model').folder)"],
+        env={**os.environ, "HF_HOME": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert found.stdout.strip() == str(repository / "snapshots" / commit)
 
 
 def test_a_damaged_model_is_one_message(random_model: Path, tmp_path: Path) -> None:
@@ -72,11 +90,12 @@ def test_wrong_arguments_show_the_usage() -> None:
     assert "serve" in tinkery_local("--help").stdout
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_ends_it_cleanly(random_model: Path, tmp_path: Path, number: signal.Signals) -> None:
-    with running_server("--model", str(random_model), "--store", str(tmp_path)) as server:
-        server.process.send_signal(number)
-        assert server.process.wait(PATIENCE) == 0
+def test_ctrl_c_ends_it_cleanly(random_model: Path, server: RunningServer, store: Path) -> None:
+    """A second server on the shared one's store, which does not mind."""
+    with running_server("--model", str(random_model), "--store", str(store)) as second:
+        assert second.url != server.url
+        second.process.send_signal(signal.SIGINT)
+        assert second.process.wait(PATIENCE) == 0
 
 
 async def test_sigterm_finishes_the_saves_that_were_asked_for(random_model: Path, tmp_path: Path) -> None:
@@ -92,13 +111,13 @@ async def test_sigterm_finishes_the_saves_that_were_asked_for(random_model: Path
     with running_server(*arguments) as server:
         client = tinker.ServiceClient(base_url=server.url, api_key="tml-local")
         trainer = await client.create_lora_training_client(base_model=server.models[0], rank=4)
-        unfinished = [trainer.forward_backward([datum] * 64, "cross_entropy") for _ in range(4)]
-        unfinished.append(trainer.save_state("asked"))
-        unfinished.append(trainer.forward_backward([datum] * 64, "cross_entropy"))
-        await unfinished[0]
+        before = [trainer.forward_backward([datum] * 64, "cross_entropy") for _ in range(4)]
+        save = trainer.save_state("asked")
+        after = trainer.forward_backward([datum] * 64, "cross_entropy")
+        await before[0]
         server.process.terminate()
         assert await asyncio.to_thread(server.process.wait, PATIENCE) == 0
-        for future in unfinished:
+        for future in (*before, save, after):
             future.future().cancel()
     (saved,) = tmp_path.glob("*/weights/asked")
     assert (saved / "optimizer.safetensors").exists() and (saved / "checkpoint.json").exists()
@@ -140,8 +159,3 @@ def wait_until_gone(pid: int) -> None:
     ):
         assert time.monotonic() < deadline, f"process {pid} still runs"
         time.sleep(0.02)
-
-
-def test_a_second_server_shares_the_store(server: RunningServer, random_model: Path, store: Path) -> None:
-    with running_server("--model", str(random_model), "--store", str(store)) as second:
-        assert second.url != server.url

@@ -56,7 +56,8 @@ async def test_logprobs_of_samples_are_those_of_scoring_them(sampler: tinker.Sam
     whole = types.ModelInput.from_ints([*PROMPT.to_ints(), *sequence.tokens])
     scored = await sampler.compute_logprobs(whole)
     assert scored[0] is None and len(scored) == whole.length
-    np.testing.assert_allclose(sequence.logprobs, scored[PROMPT.length :], rtol=1e-4, atol=1e-5)
+    rescored = np.array(scored[PROMPT.length :], np.float32)
+    np.testing.assert_allclose(np.array(sequence.logprobs), rescored, rtol=1e-4, atol=1e-5)
 
 
 async def test_prompt_logprobs_and_topk(sampler: tinker.SamplingClient) -> None:
@@ -88,8 +89,8 @@ async def test_stop_tokens_end_a_sequence_and_belong_to_it(sampler: tinker.Sampl
 
 async def test_end_of_sequence_stops_unless_nothing_may(sampler: tinker.SamplingClient) -> None:
     prompt = types.ModelInput.from_ints([1])
-    for stop, may_end in ((None, True), ([], False)):
-        response = await sampler.sample(prompt, 64, params(max_tokens=60, stop=stop))
+    for may_end in (True, False):
+        response = await sampler.sample(prompt, 64, params(max_tokens=60, stop=None if may_end else []))
         ended = [sequence for sequence in response.sequences if sequence.stop_reason == "stop"]
         assert bool(ended) == may_end
         assert all(sequence.tokens[-1] == EOS for sequence in ended)
@@ -97,7 +98,7 @@ async def test_end_of_sequence_stops_unless_nothing_may(sampler: tinker.Sampling
 
 async def test_stop_strings_span_tokens(sampler: tinker.SamplingClient, random_model: Path) -> None:
     tokenizer = Tokenizer.from_file(str(random_model / "tokenizer.json"))
-    letters = [token for token in range(94)]  # printable ASCII in this tokenizer
+    letters = list(range(94))  # printable ASCII in this tokenizer
     prompt = types.ModelInput.from_ints(letters[:3])
     free = next(
         sequence

@@ -1,19 +1,16 @@
 """Base models by name: what `--model` may say, where its folder is, and what the server then knows of it."""
 
 import difflib
-import logging
 from collections.abc import Iterable
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
+from tinkery_local import hub
 from tinkery_local.errors import UserError
 
 BUNDLED_PREFIX = "tinkery/"
 DEFAULT_MODEL = "tinkery/tiny"
-HUB_FILES = ["config.json", "generation_config.json", "*.safetensors", "*.safetensors.index.json", "*.json"]
-
-logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -29,13 +26,13 @@ def find(name: str) -> ModelSource:
 
     Raises UserError that lists the bundled names when there is no such model.
     """
+    if name.startswith(BUNDLED_PREFIX):
+        return _checked(ModelSource(name, _bundled(name)))
     folder = Path(name).expanduser()
     if folder.is_dir():
         return _checked(ModelSource(str(folder.resolve()), folder.resolve()))
-    if name.startswith(BUNDLED_PREFIX):
-        return _checked(ModelSource(name, _bundled(name)))
     if name.count("/") == 1 and not name.startswith((".", "/", "~")):
-        return _checked(ModelSource(name, _from_hub(name)))
+        return _checked(ModelSource(name, hub.fetch(name)))
     raise UserError(
         f"--model {name}: no such folder, and not a bundled model ({_listed(bundled_names())}) or hub id."
     )
@@ -67,29 +64,6 @@ def _bundled(name: str) -> Path:
         raise UserError(f"--model {name}: bundled models are {_listed(entries)}.{hint}")
     folder: object = entries[name].load()()
     return Path(str(folder))
-
-
-def _from_hub(name: str) -> Path:
-    try:
-        from huggingface_hub import snapshot_download
-        from huggingface_hub.errors import LocalEntryNotFoundError
-    except ImportError:
-        raise UserError(
-            f"--model {name}: a hub id needs the package huggingface_hub (pip install huggingface_hub); "
-            f"without it give a folder, or one of {_listed(bundled_names())}."
-        ) from None
-    try:
-        return Path(snapshot_download(name, allow_patterns=HUB_FILES, local_files_only=True))
-    except LocalEntryNotFoundError:
-        logger.warning("downloading %s from the Hugging Face hub", name)
-    try:
-        return Path(snapshot_download(name, allow_patterns=HUB_FILES))
-    except Exception as error:
-        hint = did_you_mean(name, bundled_names())
-        raise UserError(
-            f"--model {name}: it is not in the Hugging Face cache, and the hub did not give it "
-            f"({type(error).__name__}). Bundled models are {_listed(bundled_names())}.{hint}"
-        ) from error
 
 
 def _listed(names: Iterable[str]) -> str:

@@ -10,6 +10,8 @@ from tinkery_local.binding import BACKLOG
 
 KEEP_ALIVE_SECONDS = 300
 """Longer than clients keep idle connections, so that the server never closes one under a request."""
+LAST_ANSWERS_SECONDS = 5
+"""How long a stopping server waits for clients to take the answers that it has for them."""
 
 
 class HttpServer(uvicorn.Server):
@@ -26,6 +28,7 @@ class HttpServer(uvicorn.Server):
             date_header=False,
             backlog=BACKLOG,
             timeout_keep_alive=KEEP_ALIVE_SECONDS,
+            timeout_graceful_shutdown=LAST_ANSWERS_SECONDS,
         )
         super().__init__(config)
 

@@ -32,6 +32,7 @@ def attempt(produce: Callable[[], Reply]) -> Reply:
 def failure(error: Exception) -> Reply:
     """A failed future: the client raises RequestFailedError with this text and category."""
     if isinstance(error, EngineError | RequestError):
+        logger.info("a request failed: %s", error)
         return json_reply({"error": str(error), "category": "user"})
     if isinstance(error, OSError):
         logger.error("a request failed on the disk: %s", error)

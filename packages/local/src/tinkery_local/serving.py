@@ -18,6 +18,7 @@ from tinkery_local.engine_thread import EngineThread
 from tinkery_local.errors import UserError
 from tinkery_local.options import ServeOptions
 from tinkery_local.stopping import StopSignal
+from tinkery_local.store import Store
 
 if TYPE_CHECKING:
     from tinkery_local.engine import Engine
@@ -37,14 +38,18 @@ def run(options: ServeOptions) -> int:
     logging.basicConfig(stream=sys.stderr, level=level, format="%(asctime)s %(levelname)s %(message)s")
     logging.getLogger("uvicorn").setLevel(max(logging.WARNING, logging.getLogger().level))
     with binding.bind(options.host, options.port) as listener:
+        store = Store(options.store)
+        store.open()
         sources = [catalog.find(name) for name in options.models or (catalog.DEFAULT_MODEL,)]
-        clean = asyncio.run(_serve(options, listener, sources))
+        clean = asyncio.run(_serve(options, listener, store, sources))
     if not clean:
         os._exit(1)  # the engine thread is still at work, and the interpreter would wait for it
     return 0
 
 
-async def _serve(options: ServeOptions, listener: socket.socket, sources: Sequence[ModelSource]) -> bool:
+async def _serve(
+    options: ServeOptions, listener: socket.socket, store: Store, sources: Sequence[ModelSource]
+) -> bool:
     """Serve until told to stop; returns whether the engine thread has ended."""
     stop = StopSignal()
     if options.exit_with_stdin:
@@ -55,10 +60,12 @@ async def _serve(options: ServeOptions, listener: socket.socket, sources: Sequen
     from tinkery_local.http_server import HttpServer
 
     if not await _done_before_stop(loading, stop):
+        logger.warning("stopped before the models were loaded")
         return False
-    service = _build_service(options, sources, loading.result(), thread)
     from tinkery_local.app import build_app
+    from tinkery_local.service import Service
 
+    service = Service(list(zip(sources, loading.result(), strict=True)), store, thread)
     server = HttpServer(build_app(service))
     binding.listen(listener)
     _announce(options, binding.url_of(listener), service)
@@ -78,17 +85,6 @@ def _load(sources: Sequence[ModelSource]) -> "list[Engine]":
         return [Engine(source.folder) for source in sources]
     except EngineError as error:
         raise UserError(str(error)) from error
-
-
-def _build_service(
-    options: ServeOptions, sources: Sequence[ModelSource], engines: "Sequence[Engine]", thread: EngineThread
-) -> "Service":
-    from tinkery_local.service import Service
-    from tinkery_local.store import Store
-
-    store = Store(options.store)
-    store.recover()
-    return Service(list(zip(sources, engines, strict=True)), store, thread)
 
 
 def _announce(options: ServeOptions, url: str, service: "Service") -> None:

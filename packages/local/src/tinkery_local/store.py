@@ -15,7 +15,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from tinkery_local.checkpoint import CheckpointRecord
-from tinkery_local.errors import RequestError
+from tinkery_local.errors import RequestError, UserError
 
 KINDS = ("weights", "sampler_weights")
 RECORD = "checkpoint.json"
@@ -79,8 +79,17 @@ class Store:
     def remove_scratch(self) -> None:
         shutil.rmtree(self.scratch_folder(), ignore_errors=True)
 
-    def recover(self) -> None:
-        """Clear up after servers that died at work; what they were replacing comes back."""
+    def open(self) -> None:
+        """Make the folder, and clear up after servers that died at work; what they were replacing comes back.
+
+        Raises UserError if there can be no such folder.
+        """
+        try:
+            self.root.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise UserError(
+                f"--store {self.root}: can't be a folder ({error.strerror}); choose another."
+            ) from None
         for scratch in self.root.glob(".scratch-*"):
             pid = scratch.name.removeprefix(".scratch-")
             if pid.isdigit() and not _is_alive(int(pid)):
@@ -153,8 +162,6 @@ class Store:
 
     def runs(self) -> list[str]:
         """Runs that have checkpoints, oldest first."""
-        if not self.root.is_dir():
-            return []
         folders = [
             folder for folder in self.root.iterdir() if folder.is_dir() and not folder.name.startswith(".")
         ]

@@ -15,7 +15,7 @@ from tinkery_local.futures import Reply
 from tinkery_local.service import Service
 from tinkery_local.wire.fields import Fields
 
-MAX_BODY_BYTES = 256 * 2**20
+MAX_BODY_BYTES = 64 * 2**20
 
 logger = logging.getLogger(__name__)
 

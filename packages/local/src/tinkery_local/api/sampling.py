@@ -24,6 +24,7 @@ async def create_sampling_session(call: Call) -> Answer:
             sampler = Sampler(sampler_id, session, base, weights_key=sampler_id, model_path=str(path))
             load = partial(base.shelf.load, sampler_id, call.service.store.folder(path))
             await call.service.thread.submit(load)
+            call.service.session(session.session_id)  # it may have ended meanwhile
         else:
             sampler = Sampler(sampler_id, session, call.service.base(fields.text("base_model")))
         call.service.add_sampler(sampler)
