@@ -58,11 +58,11 @@ class SamplingCompleter:
         self.top_p = top_p
         self.top_k = top_k
         self.num_requests = 0
-        self._open: dict[str, _Request] = {}
-        self._num_asked: Counter[str] = Counter()
+        self._open: dict[_Key, _Request] = {}
+        self._num_asked: Counter[_Key] = Counter()
 
     async def __call__(self, prompt: list[int], stop: Stop | None = None) -> Completion:
-        key = json.dumps([prompt, stop])
+        key = (tuple(prompt), None if stop is None else tuple(stop))
         request = self._open.get(key)
         if request is None:
             request = self._open[key] = _Request(prompt, stop)
@@ -72,14 +72,14 @@ class SamplingCompleter:
         completions = await asyncio.shield(request.answered())
         return completions[index]
 
-    async def _send(self, key: str) -> list[Completion]:
+    async def _send(self, key: _Key) -> list[Completion]:
         # This task first runs after every task that was ready with it, so the request is complete by now.
         import tinker
 
         request = self._open.pop(key)
         params = tinker.SamplingParams(
             max_tokens=self.max_tokens,
-            seed=_fold(self.seed, key, self._num_asked[key]),
+            seed=_fold(self.seed, json.dumps(key), self._num_asked[key]),
             stop=request.stop,
             temperature=self.temperature,
             top_p=self.top_p,
@@ -96,6 +96,9 @@ class SamplingCompleter:
             Completion(sequence.tokens, sequence.logprobs or [], sequence.stop_reason)
             for sequence in response.sequences
         ]
+
+
+_Key: TypeAlias = tuple[tuple[int, ...], tuple[int | str, ...] | None]
 
 
 @dataclass

@@ -69,10 +69,11 @@ class LocalService:
     def _follow(self) -> str:
         """Read what the server says until it ends; return what went wrong then."""
         assert self._process.stdout is not None
-        announcement = self._process.stdout.readline()
-        if announcement:
-            self._url.set_result(json.loads(announcement)["url"])
-        self._process.stdout.read()
+        with self._process.stdout as stdout:
+            announcement = stdout.readline()
+            if announcement:
+                self._url.set_result(json.loads(announcement)["url"])
+            stdout.read()
         status = self._process.wait()
         message = f"The embedded server has ended ({_describe(status)}).{self._last_words()}"
         if not announcement:
