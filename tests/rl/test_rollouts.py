@@ -127,6 +127,21 @@ class EmptyGroup(CountingGroup):
         return []
 
 
+async def test_rewards_that_nobody_could_learn_from_are_a_failure(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def rewards(self: CountingGroup, *args: object) -> Sequence[GroupReward]:
+        return [GroupReward(float("nan"))] * self.num_envs
+
+    async def too_few(self: CountingGroup, *args: object) -> Sequence[GroupReward]:
+        return [GroupReward()]
+
+    monkeypatch.setattr(CountingGroup, "compute_group_rewards", rewards)
+    with pytest.raises(RolloutError, match=r"^here: rewards have to be finite, got \[nan, nan\]$"):
+        await rollout_group(CountingGroup(), echo, "here")
+    monkeypatch.setattr(CountingGroup, "compute_group_rewards", too_few)
+    with pytest.raises(RolloutError, match="compute_group_rewards gave 1 rewards to 2 members"):
+        await rollout_group(CountingGroup(), echo, "here")
+
+
 async def test_what_the_user_can_correct_is_passed_on_as_it_is() -> None:
     class Refusing(Counting):
         async def initial_observation(self) -> Observation:

@@ -18,9 +18,7 @@ EPSILON = 1e-6
 
 
 def is_constant(rewards_G: Array) -> bool:
-    """Whether all members of a group got the same reward, so that the group says nothing about what to
-    prefer.
-    """
+    """Whether all members of a group got the same reward, so that the group says nothing about what to prefer."""
     return float(np.ptp(rewards_G)) < EPSILON
 
 
@@ -48,9 +46,7 @@ def leave_one_out(rewards_P_G: Sequence[Array]) -> list[Array]:
 
 
 def batch_mean(rewards_P_G: Sequence[Array]) -> list[Array]:
-    r"""$A_i = r_i - \bar r$ with the mean over the whole batch: REINFORCE with a reference reward (Williams,
-    1992).
-    """
+    r"""$A_i = r_i - \bar r$ with the mean over the whole batch: REINFORCE with a reference reward (Williams, 1992)."""
     if not rewards_P_G:
         return []
     rewards_PG = np.concatenate(list(rewards_P_G))
@@ -65,9 +61,7 @@ def no_baseline(rewards_P_G: Sequence[Array]) -> list[Array]:
 
 
 def group_std(advantages_P_G: Sequence[Array]) -> list[Array]:
-    r"""$A_i / (\mathrm{std}(A_1 \dots A_G) + \epsilon)$: every group pulls equally hard (GRPO,
-    arXiv:2402.03300).
-    """
+    r"""$A_i / (\mathrm{std}(A_1 \dots A_G) + \epsilon)$: every group pulls equally hard (GRPO, arXiv:2402.03300)."""
     return [advantages_G / (advantages_G.std() + EPSILON) for advantages_G in advantages_P_G]
 
 
@@ -89,16 +83,12 @@ def no_scale(advantages_P_G: Sequence[Array]) -> list[Array]:
 
 
 def per_token(lengths_P_G: Sequence[NDArray[np.int64]]) -> list[Array]:
-    r"""$w_{i} = 1$: each token counts the same, so no trajectory gains by being long (Dr. GRPO,
-    arXiv:2503.20783).
-    """
+    r"""$w_{i} = 1$: each token counts the same, so no trajectory gains by being long (Dr. GRPO, arXiv:2503.20783)."""
     return [np.ones(lengths_G.shape) for lengths_G in lengths_P_G]
 
 
 def per_trajectory(lengths_P_G: Sequence[NDArray[np.int64]]) -> list[Array]:
-    r"""$w_{i} = 1 / |o_i|$: each trajectory counts the same, its tokens share its weight (GRPO,
-    arXiv:2402.03300).
-    """
+    r"""$w_{i} = 1 / |o_i|$: each trajectory counts the same, its tokens share its weight (GRPO, arXiv:2402.03300)."""
     return [1.0 / np.maximum(lengths_G, 1) for lengths_G in lengths_P_G]
 
 

@@ -41,9 +41,7 @@ class Algorithm:
             )
 
     def token_weights(self, groups_P: Sequence[TrajectoryGroup]) -> list[NDArray[np.float64]]:
-        """What each sampled token of each trajectory is weighted by in the loss: one array over members a
-        group.
-        """
+        """What each sampled token of each trajectory is weighted by in the loss: one array over members a group."""
         import numpy as np
 
         from tinkery_rl.advantages import BASELINES, LENGTH_NORMALISATIONS, SCALES

@@ -25,8 +25,7 @@ Floats = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class TokenSequence:
-    """What the policy read and wrote in a row, with the sampler's log-probability of each token that it
-    wrote.
+    """What the policy read and wrote in a row, with the sampler's log-probability of each token that it wrote.
 
     `sampled_T` is 1 at sampled tokens and 0 at observed ones, where `logprobs_T` is 0 too.
     """
@@ -77,9 +76,7 @@ def _sequence(tokens_T: list[int], sampled_T: list[float], logprobs_T: list[floa
 
 
 def make_datum(sequence: TokenSequence, weight: float, loss: Loss) -> TrainingDatum:
-    """The datum of one sequence; `weight` is the advantage of each of its sampled tokens, observed ones have
-    0.
-    """
+    """The datum of one sequence; `weight` is the advantage of each of its sampled tokens, observed ones have 0."""
     import tinker
 
     sampled_T, logprobs_T = sequence.sampled_T[1:], sequence.logprobs_T[1:]

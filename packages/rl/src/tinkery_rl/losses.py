@@ -38,9 +38,7 @@ class Loss(ABC):
 
 @chz.chz
 class ImportanceSampling(Loss):
-    r"""$-\sum_t r_t A_t$: the policy gradient, exact where sampler and trainer are one policy; unbounded
-    elsewhere.
-    """
+    r"""$-\sum_t r_t A_t$: the policy gradient, exact where sampler and trainer are one policy; unbounded elsewhere."""
 
     @property
     def name(self) -> LossFnType:
@@ -71,9 +69,7 @@ class ClippedLoss(Loss):
 
 @chz.chz
 class PPO(ClippedLoss):
-    r"""$-\sum_t \min(r_t A_t, \mathrm{clip}(r_t) A_t)$ (arXiv:1707.06347); clip-higher is DAPO's
-    (arXiv:2503.14476).
-    """
+    r"""$-\sum_t \min(r_t A_t, \mathrm{clip}(r_t) A_t)$ (arXiv:1707.06347); clip-higher is DAPO's (arXiv:2503.14476)."""
 
     @property
     def name(self) -> LossFnType:
@@ -82,9 +78,7 @@ class PPO(ClippedLoss):
 
 @chz.chz
 class CISPO(ClippedLoss):
-    r"""$-\sum_t \mathrm{sg}(\mathrm{clip}(r_t))\, p_t A_t$: clips the weight, not the gradient
-    (arXiv:2506.13585).
-    """
+    r"""$-\sum_t \mathrm{sg}(\mathrm{clip}(r_t))\, p_t A_t$: clips the weight, not the gradient (arXiv:2506.13585)."""
 
     clip_low_threshold: float = chz.field(default=0.0, doc="lower bound of the ratio")
     clip_high_threshold: float = chz.field(default=4.0, doc="upper bound of the ratio")
@@ -114,9 +108,7 @@ class GSPO(ClippedLoss):
 
 @chz.chz
 class DRO(Loss):
-    r"""$-\sum_t (p_t A_t - \frac{\beta}{2} (p_t - q_t)^2)$: a quadratic pull in place of a bound
-    (arXiv:2405.19107).
-    """
+    r"""$-\sum_t (p_t A_t - \frac{\beta}{2} (p_t - q_t)^2)$: a quadratic pull in place of a bound (arXiv:2405.19107)."""
 
     beta: float = chz.field(
         default=0.05, validator=more_than(0), doc="strength of the pull towards the sampler's policy"

@@ -12,9 +12,7 @@ if TYPE_CHECKING:
 
 
 async def train_on_policy(session: Session) -> None:
-    """Train on each batch exactly once. The line of step `k` is about batch `k` and the policy that sampled
-    it.
-    """
+    """Train on each batch exactly once. The line of step `k` is about batch `k` and the policy that sampled it."""
     snapshot = await session.first_snapshot()
     for step in range(session.first_step, session.num_steps):
         started = time.perf_counter()

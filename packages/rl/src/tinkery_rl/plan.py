@@ -16,9 +16,7 @@ NUM_SAMPLES = 3
 
 
 async def print_rl_plan(config: RLConfig, datasets: RLDatasets, num_steps: int) -> None:
-    """Print how many steps, prompts and tokens the run has, and its first prompts as the policy will see
-    them.
-    """
+    """Print how many steps, prompts and tokens the run has, and its first prompts as the policy will see them."""
     prompts_P_G = await gather([_first_prompts(builder) for builder in datasets.train.get_batch(0)])
     num_episodes = sum(len(prompts_G) for prompts_G in prompts_P_G)
     num_prompt_tokens = sum(len(prompt) for prompts_G in prompts_P_G for prompt in prompts_G)

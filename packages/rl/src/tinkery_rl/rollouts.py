@@ -7,6 +7,7 @@ into the trajectory as it is; text is for envs and graders.
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Awaitable, Sequence
 from typing import TYPE_CHECKING, TypeVar
 
@@ -23,15 +24,11 @@ T = TypeVar("T")
 
 
 class RolloutError(Exception):
-    """An environment failed. The message names the env, its group and its member; the cause is the env's own
-    error.
-    """
+    """An environment failed. The message names the env, its group and its member; the cause is the env's own error."""
 
 
 async def rollout(env: Env, policy: TokenCompleter, observation: Observation, name: str) -> Trajectory:
-    """Play one episode from its first observation to its end. Raises RolloutError, calling the episode
-    `name`.
-    """
+    """Play one episode from its first observation to its end. Raises RolloutError, calling the episode `name`."""
     transitions: list[Transition] = []
     while True:
         action = await policy(observation.tokens, observation.stop)
@@ -71,7 +68,14 @@ async def rollout_group(builder: EnvGroupBuilder, policy: TokenCompleter, name: 
         )
     finally:
         await _named(builder.cleanup(), f"{name}: {maker}.cleanup")
-    return TrajectoryGroup(trajectories_G, group_rewards_G, builder.logging_tags())
+    if len(group_rewards_G) != len(envs_G):
+        raise RolloutError(
+            f"{name}: {maker}.compute_group_rewards gave {len(group_rewards_G)} rewards to {len(envs_G)} members"
+        )
+    group = TrajectoryGroup(trajectories_G, group_rewards_G, builder.logging_tags())
+    if not all(map(math.isfinite, group.rewards_G)):
+        raise RolloutError(f"{name}: rewards have to be finite, got {group.rewards_G}")
+    return group
 
 
 async def rollout_batch(
@@ -84,9 +88,7 @@ async def rollout_batch(
 
 
 async def gather(awaitables: Sequence[Awaitable[T]]) -> list[T]:
-    """Results in order. Unlike `asyncio.gather`, a failure cancels the others and waits until they have
-    cleaned up.
-    """
+    """Results in order. Unlike `asyncio.gather`, a failure cancels the others and waits until they have cleaned up."""
     futures = [asyncio.ensure_future(awaitable) for awaitable in awaitables]
     try:
         return await asyncio.gather(*futures)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from tinkery_core.checkpoints import enqueue_checkpoint
@@ -59,8 +59,8 @@ class Session:
     background: asyncio.TaskGroup
     first_step: int
     num_steps: int
-    _evaluation: Evaluation | None = None
-    _tail: asyncio.Task[None] | None = None
+    _evaluation: Evaluation | None = field(init=False, default=None)
+    _tail: asyncio.Task[None] | None = field(init=False, default=None)
 
     async def first_snapshot(self) -> tinker.SamplingClient:
         """The policy that the run starts or resumes with."""

@@ -12,9 +12,7 @@ Decode = Callable[[list[int]], str]
 
 
 def transcripts(step: int, groups_P: Sequence[TrajectoryGroup], decode: Decode) -> list[dict[str, object]]:
-    """One record a member: step, group, member, messages, rewards, metrics and the reason why each action
-    stopped.
-    """
+    """One record a member: step, group, member, messages, rewards, metrics and the reason why each action stopped."""
     return [
         {
             "step": step,
@@ -23,7 +21,7 @@ def transcripts(step: int, groups_P: Sequence[TrajectoryGroup], decode: Decode) 
             "tags": list(group.tags),
             "messages": messages(trajectory, decode),
             "reward": reward,
-            "turn_rewards": [transition.reward for transition in trajectory.transitions],
+            "rewards": [transition.reward for transition in trajectory.transitions],
             "metrics": [dict(transition.metrics) for transition in trajectory.transitions],
             "stop_reasons": [transition.action.stop_reason for transition in trajectory.transitions],
         }
@@ -33,9 +31,7 @@ def transcripts(step: int, groups_P: Sequence[TrajectoryGroup], decode: Decode) 
 
 
 def messages(trajectory: Trajectory, decode: Decode) -> list[dict[str, str]]:
-    """The episode in turns, special tokens included: what the env added since the last turn, what the policy
-    wrote.
-    """
+    """The episode in turns, special tokens included: what the env added since the last turn, what the policy wrote."""
     turns: list[dict[str, str]] = []
     seen: list[int] = []
     for transition in trajectory.transitions:

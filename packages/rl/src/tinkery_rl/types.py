@@ -91,9 +91,7 @@ class GroupReward:
 
 @dataclass(frozen=True)
 class TrajectoryGroup:
-    """The trajectories of one group with their group rewards, aligned, and the tags its metrics are filed
-    under.
-    """
+    """The trajectories of one group with their group rewards, aligned, and the tags its metrics are filed under."""
 
     trajectories_G: Sequence[Trajectory]
     group_rewards_G: Sequence[GroupReward]
@@ -133,9 +131,7 @@ class EnvGroupBuilder(ABC):
 
 
 class RLDataset(ABC):
-    """A sequence of batches. Batch `i` is a pure function of `i`, so that a resumed run sees the same
-    problems.
-    """
+    """A sequence of batches. Batch `i` is a pure function of `i`, so that a resumed run sees the same problems."""
 
     @abstractmethod
     def __len__(self) -> int:

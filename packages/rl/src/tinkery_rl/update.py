@@ -56,12 +56,9 @@ class PendingUpdate:
 
 def _service_metrics(responses: Sequence[tinker.OptimStepResponse]) -> dict[str, float]:
     """What the service says of its optimizer steps, under its own names, averaged over the steps."""
-    reports = [response.metrics for response in responses if response.metrics]
-    return (
-        {f"optim/{name}": float(np.mean([report[name] for report in reports])) for name in sorted(reports[0])}
-        if reports
-        else {}
-    )
+    reports = [response.metrics or {} for response in responses]
+    names = sorted(set(reports[0]).intersection(*reports))
+    return {f"optim/{name}": float(np.mean([report[name] for report in reports])) for name in names}
 
 
 def enqueue_update(
@@ -71,8 +68,7 @@ def enqueue_update(
     groups_P: Sequence[TrajectoryGroup],
     num_substeps: int = 1,
 ) -> PendingUpdate:
-    """Enqueue the update of one batch: `num_substeps` minibatches of whole groups, an optimizer step for
-    each.
+    """Enqueue the update of one batch: `num_substeps` minibatches of whole groups, an optimizer step for each.
 
     Advantages and normalisations are those of the whole batch. Only then are groups without any advantage
     left out, if the algorithm says so.
