@@ -21,22 +21,21 @@ async def print_rl_plan(config: RLConfig, datasets: RLDatasets, num_steps: int) 
     num_episodes = sum(len(prompts_G) for prompts_G in prompts_P_G)
     num_prompt_tokens = sum(len(prompt) for prompts_G in prompts_P_G for prompt in prompts_G)
     num_sampled = num_episodes * config.max_tokens
-    num_tests = (
-        sum(1 for index in range(len(datasets.test)) for _ in datasets.test.get_batch(index))
-        if datasets.test
-        else 0
-    )
+    test = datasets.test
+    num_tests = 0 if test is None else sum(len(test.get_batch(index)) for index in range(len(test)))
     rows = {
         "steps": num_steps,
         "groups a step": len(prompts_P_G),
         "episodes a step": num_episodes,
-        "prompt tokens a step": num_prompt_tokens,
-        "sampled tokens a turn and step, at most": num_sampled,
-        "trained tokens a step of one turn, at most": num_prompt_tokens + num_sampled - num_episodes,
+        "prompt tokens of a first turn": num_prompt_tokens,
+        "sampled tokens of a turn, at most": num_sampled,
+        "trained tokens after one turn, at most": num_prompt_tokens + num_sampled - num_episodes,
         "held-out groups an evaluation": num_tests,
     }
     chat = config.model.load_chat()
-    print_plan("train", rows, [chat.decode(prompts_G[0]) for prompts_G in prompts_P_G[:NUM_SAMPLES]])
+    print_plan(
+        "reinforcement learning", rows, [chat.decode(prompts_G[0]) for prompts_G in prompts_P_G[:NUM_SAMPLES]]
+    )
 
 
 async def _first_prompts(builder: EnvGroupBuilder) -> list[list[int]]:
