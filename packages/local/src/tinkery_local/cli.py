@@ -18,9 +18,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
         return bake.main(arguments[1:])
     options = _parse(arguments)
-    try:
-        from tinkery_local import serving
+    from tinkery_local import serving
 
+    try:
         return serving.run(options)
     except UserError as error:
         print(f"tinkery-local: {error}", file=sys.stderr)
@@ -60,10 +60,10 @@ def _parse(arguments: Sequence[str]) -> ServeOptions:
     serve.add_argument(
         "--exit-with-stdin", action="store_true", help="stop when stdin ends or the parent process dies"
     )
-    parsed = serve_arguments = parser.parse_args(arguments)
+    parsed = parser.parse_args(arguments)
     return ServeOptions(
-        host=serve_arguments.host,
-        port=serve_arguments.port,
+        host=parsed.host,
+        port=parsed.port,
         models=tuple(parsed.model or ()),
         store=parsed.store.expanduser().absolute(),
         log_level=parsed.log_level,

@@ -6,9 +6,10 @@ All of it runs on the event loop. Work for the engine leaves through lanes and c
 import asyncio
 import time
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import partial
+from typing import TypeVar
 
 from tinkery_local.catalog import ModelSource, did_you_mean
 from tinkery_local.engine import Engine
@@ -27,6 +28,8 @@ GAP_SECONDS = 360.0
 VANISHED_SECONDS = 1800.0
 """A session that is not heard of for so long has ended: clients send a heartbeat every ten seconds."""
 MAX_WAITING_SAMPLES = 65_536
+
+Item = TypeVar("Item")
 
 
 class Service:
@@ -62,29 +65,17 @@ class Service:
         return self.bases[name]
 
     def session(self, session_id: str) -> Session:
-        session = self.sessions.get(session_id)
-        if session is None:
-            raise RequestError(
-                404, f"session {session_id!r} is unknown: it has ended, or the server was restarted"
-            )
+        session = _known(self.sessions, "session", session_id)
         session.touch()
         return session
 
     def model(self, model_id: str) -> TrainingModel:
-        model = self.models.get(model_id)
-        if model is None:
-            raise RequestError(
-                404, f"model {model_id!r} is unknown: its session ended, or the server was restarted"
-            )
+        model = _known(self.models, "model", model_id)
         model.session.touch()
         return model
 
     def sampler(self, sampler_id: str) -> Sampler:
-        sampler = self.samplers.get(sampler_id)
-        if sampler is None:
-            raise RequestError(
-                404, f"sampler {sampler_id!r} is unknown: its session ended, or the server was restarted"
-            )
+        sampler = _known(self.samplers, "sampler", sampler_id)
         sampler.session.touch()
         return sampler
 
@@ -170,9 +161,9 @@ class Service:
         """Stop sampling for a request whose result nobody will fetch."""
         if request_id in self._sampling:
             lane, _ = self._sampling[request_id]
-            self._no_longer_waiting(request_id)
             lane.cancel(request_id)
             self.thread.notify()
+            self.deliver(request_id, failure(RequestError(400, "cancelled by the client")))
 
     def deliver(self, request_id: str, reply: Reply) -> None:
         """Keep a promise; called on the event loop."""
@@ -229,3 +220,11 @@ class Service:
             if now - session.last_seen > VANISHED_SECONDS:
                 self.end_session(session.session_id)
         self._loop.call_later(VANISHED_SECONDS / 10, self._end_vanished)
+
+
+def _known(table: Mapping[str, Item], kind: str, key: str) -> Item:
+    if key not in table:
+        raise RequestError(
+            404, f"{kind} {key!r} is unknown: its session has ended, or the server was restarted"
+        )
+    return table[key]

@@ -17,14 +17,8 @@ class StopSignal:
         for number in SIGNALS:
             self._loop.add_signal_handler(number, self._on_signal, number)
 
-    def is_set(self) -> bool:
-        return self._event.is_set()
-
     async def wait(self) -> None:
         await self._event.wait()
-
-    def set(self) -> None:
-        self._event.set()
 
     def follow_parent(self) -> None:
         """Also stop when stdin ends, or the parent does: its other children may hold stdin open after it."""

@@ -2,6 +2,7 @@
 
 import logging
 import shutil
+import uuid
 from collections import OrderedDict
 from pathlib import Path
 
@@ -24,7 +25,6 @@ class WeightShelf:
         self._limit = memory_bytes
         self._in_memory: OrderedDict[str, Snapshot] = OrderedDict()
         self._on_disk: dict[str, Path] = {}
-        self._files = 0
 
     def put(self, key: str, snapshot: Snapshot) -> None:
         """Keep a snapshot; one that was kept under the same key is replaced."""
@@ -57,14 +57,13 @@ class WeightShelf:
     def _move_oldest_to_disk(self) -> None:
         while len(self._in_memory) > 1 and sum(map(_bytes, self._in_memory.values())) > self._limit:
             key, snapshot = next(iter(self._in_memory.items()))
-            folder = self._folder / str(self._files)
+            folder = self._folder / uuid.uuid4().hex
             try:
-                self._folder.mkdir(parents=True, exist_ok=True)
                 self._engine.save(snapshot, folder)
             except OSError as error:
                 logger.warning("sampler weights stay in memory, because the disk refused them: %s", error)
+                shutil.rmtree(folder, ignore_errors=True)
                 return
-            self._files += 1
             self._on_disk[key] = folder
             del self._in_memory[key]
 
