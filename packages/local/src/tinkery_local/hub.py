@@ -14,19 +14,14 @@ logger = logging.getLogger(__name__)
 
 
 class _Download(Protocol):
-    """`huggingface_hub.snapshot_download`, which has no complete types of its own."""
+    """`huggingface_hub.snapshot_download`, whose own types are incomplete."""
 
     def __call__(self, repo_id: str, *, allow_patterns: Sequence[str], local_files_only: bool) -> str: ...
 
 
 def fetch(name: str) -> Path:
-    """The folder of a hub id. Raises UserError without the hub's client, or if the hub does not give the model."""
-    try:
-        download: _Download = importlib.import_module("huggingface_hub").snapshot_download
-    except ImportError:
-        raise UserError(
-            f"--model {name}: a hub id needs the package huggingface_hub; install it, or give a folder."
-        ) from None
+    """The folder of a hub id. Raises UserError if neither the cache nor the hub has it."""
+    download: _Download = importlib.import_module("huggingface_hub").snapshot_download
     try:
         return Path(download(name, allow_patterns=FILES, local_files_only=True))
     except FileNotFoundError:
