@@ -7,6 +7,8 @@ from pathlib import Path
 from hydra.core.config_search_path import ConfigSearchPath
 from hydra.plugins.search_path_plugin import SearchPathPlugin
 
+WORKING_DIRECTORY = "working directory"
+
 
 class TinkerySearchPath(SearchPathPlugin):
     """The user's own files come first, so that they win over installed ones of the same name."""
@@ -18,4 +20,4 @@ class TinkerySearchPath(SearchPathPlugin):
                 search_path.append(provider=entry.name, path=f"pkg://{entry.value}")
         own = Path("conf")
         if own.is_dir():
-            search_path.prepend(provider="working directory", path=f"file://{own.resolve()}")
+            search_path.prepend(provider=WORKING_DIRECTORY, path=f"file://{own.resolve()}")

@@ -39,6 +39,10 @@ def quoted(text: str) -> str:
 
 def program_name() -> str:
     """What was typed to start this process, up to the arguments."""
+    module = sys.modules["__main__"].__spec__
     path = Path(sys.argv[0])
-    typed = f"python {path}" if path.suffix == ".py" else path.name
+    if module is not None:
+        typed = f"python -m {module.name}"
+    else:
+        typed = f"python {path}" if path.suffix == ".py" else path.name
     return f"uv run {typed}" if "UV_RUN_RECURSION_DEPTH" in os.environ else typed

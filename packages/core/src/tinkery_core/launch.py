@@ -8,13 +8,13 @@ import sys
 from collections.abc import Callable, Coroutine
 from importlib import import_module, metadata
 from importlib.util import module_from_spec, spec_from_file_location
-from pathlib import Path
 
 from hydra import version
 from hydra._internal.hydra import Hydra
 
 from tinkery_core.config.compose import make_loader
 from tinkery_core.config.hydra_errors import as_user_errors
+from tinkery_core.config.values import importable_name
 from tinkery_core.errors import UserError
 from tinkery_core.help import print_help
 from tinkery_core.invocation import Invocation, program_name
@@ -36,21 +36,18 @@ class Script:
         self.config_class = _config_class(function)
         self.conf = conf
         self.config_name = config_name
-        self._found_at = (function.__module__, function.__qualname__)
+        self._module, self._attribute = function.__module__, function.__qualname__
         self.__doc__ = function.__doc__
 
-    def __reduce__(self) -> tuple[Callable[[str, str], object], tuple[str, str]]:
-        # Workers of a parallel launcher import the script by name, or by file if that was started as a program.
-        module, attribute = self._found_at
-        main = sys.modules["__main__"]
-        if module != "__main__":
-            return _script_in_module, (module, attribute)
-        if main.__spec__ is not None:
-            return _script_in_module, (main.__spec__.name, attribute)
-        assert main.__file__ is not None
-        return _script_in_file, (main.__file__, attribute)
+    def __reduce__(self) -> tuple[Callable[[str, str, str | None], object], tuple[str, str, str | None]]:
+        # Workers of a parallel launcher import the script by name, or from its file if it was started as one.
+        started_as_program = self._module == "__main__"
+        file = sys.modules["__main__"].__file__ if started_as_program else None
+        return _find_script, (importable_name(self._module), self._attribute, file)
 
     def __call__(self) -> None:
+        # Started as a program, the module of this script is also found by its own name: a `_target_` uses that.
+        sys.modules.setdefault(importable_name(self._module), sys.modules[self._module])
         try:
             status = self.main(sys.argv[1:])
         except UserError as error:
@@ -104,18 +101,13 @@ def _config_class(function: Function) -> type[ScriptConfig]:
     return annotation
 
 
-def _script_in_module(module: str, attribute: str) -> object:
-    return getattr(import_module(module), attribute)
-
-
-def _script_in_file(path: str, attribute: str) -> object:
-    name = f"__tinkery_{Path(path).stem}__"
-    if name not in sys.modules:
-        spec = spec_from_file_location(name, path)
+def _find_script(module: str, attribute: str, file: str | None) -> object:
+    if module not in sys.modules and file is not None:
+        spec = spec_from_file_location(module, file)
         assert spec is not None and spec.loader is not None
-        sys.modules[name] = module_from_spec(spec)
-        spec.loader.exec_module(sys.modules[name])
-    return getattr(sys.modules[name], attribute)
+        sys.modules[module] = module_from_spec(spec)
+        spec.loader.exec_module(sys.modules[module])
+    return getattr(import_module(module), attribute)
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Generator, Iterable, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -36,7 +36,7 @@ def sweep(hydra: Hydra, config_name: str, job: Job, overrides: list[str]) -> int
         batches: list[Sequence[JobReturn]] = hydra.multirun(
             config_name, job, [*extra, *overrides], with_log_configuration=False
         )
-    return _summarize(job_return for batch in batches for job_return in batch)
+    return _summarize(run_dir, [job_return for batch in batches for job_return in batch])
 
 
 @contextmanager
@@ -49,12 +49,10 @@ def _sweep_dir(run_dir: str, *, dry_run: bool) -> Generator[str]:
         yield folder
 
 
-def _summarize(job_returns: Iterable[JobReturn]) -> int:
-    statuses: dict[str, int] = {}
-    for number, job_return in enumerate(job_returns):
-        statuses[f"#{number} {' '.join(job_return.overrides or [])}"] = job_return.return_value
-    failed = [name for name, status in statuses.items() if status != 0]
-    print(f"{len(statuses) - len(failed)} of {len(statuses)} runs succeeded")
-    for name in failed:
-        print(f"  failed: {name}")
-    return max(statuses.values(), default=0)
+def _summarize(run_dir: str, job_returns: list[JobReturn]) -> int:
+    failed = [job_return for job_return in job_returns if job_return.return_value != 0]
+    print(f"{len(job_returns) - len(failed)} of {len(job_returns)} runs succeeded")
+    for job_return in failed:
+        assert job_return.hydra_cfg is not None
+        print(f"  failed: {run_dir}/{job_return.hydra_cfg.hydra.sweep.subdir}")
+    return max((job_return.return_value for job_return in job_returns), default=0)

@@ -15,14 +15,22 @@ from hydra._internal.config_repository import CachingConfigRepository
 from hydra._internal.utils import create_config_search_path
 from hydra.conf import HydraConf
 from hydra.core.hydra_config import HydraConfig
+from hydra.core.object_type import ObjectType
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override, OverrideType
 from hydra.core.utils import JobRuntime, setup_globals
+from hydra.errors import ConfigCompositionException, MissingConfigException
 from hydra.types import RunMode
+from hydra_plugins.tinkery_search_path import WORKING_DIRECTORY
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
 from tinkery_core.config.hydra_errors import as_user_errors
 from tinkery_core.config.sources import COMMAND_LINE, Layer, Sources, leaf_keys
 
+EXPERIMENT = "experiment"
+MAIN = "main"
+"""Hydra's name for the package of the primary config."""
+CONFIG_DIR = "--config-dir"
 _MAX_JOB_NAME = 120
 
 
@@ -55,11 +63,53 @@ class LayeredLoader(ConfigLoaderImpl):
                 override.type = OverrideType.FORCE_ADD
         return parsed, repository
 
+    def load_configuration(
+        self,
+        config_name: str | None,
+        overrides: list[str],
+        run_mode: RunMode,
+        from_shell: bool = True,
+        validate_sweep_overrides: bool = True,
+    ) -> DictConfig:
+        try:
+            return super().load_configuration(
+                config_name, overrides, run_mode, from_shell, validate_sweep_overrides
+            )
+        except MissingConfigException as error:
+            group = (error.missing_cfg_file or "").rpartition("/")[0]
+            error.options = self.get_group_options(group) if group else None
+            raise
+        except ValueError as error:  # Hydra's way to say that a group's choice is no text
+            raise ConfigCompositionException(str(error)) from None
+
+    def get_group_options(
+        self,
+        group_name: str,
+        results_filter: ObjectType | None = ObjectType.CONFIG,
+        config_name: str | None = None,
+        overrides: list[str] | None = None,
+    ) -> list[str]:
+        """Experiments are recipes for one script, so those of other installed packages are not listed."""
+        options = super().get_group_options(group_name, results_filter, config_name, overrides)
+        if group_name != EXPERIMENT:
+            return options
+        own = [
+            source
+            for source in self.get_sources()
+            if source.provider in (MAIN, WORKING_DIRECTORY, CONFIG_DIR)
+        ]
+        return [
+            option for option in options if any(source.is_config(f"{group_name}/{option}") for source in own)
+        ]
+
     def load_sweep_config(self, master_config: DictConfig, sweep_overrides: list[str]) -> DictConfig:
         config = super().load_sweep_config(master_config, sweep_overrides)
-        common = typed_overrides(master_config.hydra).task
+        typed = OverridesParser.create().parse_overrides(typed_overrides(master_config.hydra).task)
+        fixed = {override.get_key_element() for override in typed if not override.is_sweep_override()}
         with open_dict(config):
-            config.hydra.sweep.subdir = job_name([item for item in sweep_overrides if item not in common])
+            config.hydra.sweep.subdir = job_name(
+                [override for override in sweep_overrides if override.partition("=")[0] not in fixed]
+            )
         return config
 
     def layers(self, config_name: str, overrides: list[str]) -> list[Layer]:
@@ -114,7 +164,7 @@ def make_loader(conf: str, config_dir: str | None) -> LayeredLoader:
     setup_globals()
     search_path = create_config_search_path(f"pkg://{conf}")
     if config_dir is not None:
-        search_path.prepend(provider="--config-dir", path=f"file://{Path(config_dir).resolve()}")
+        search_path.prepend(provider=CONFIG_DIR, path=f"file://{Path(config_dir).resolve()}")
     return LayeredLoader(search_path)
 
 

@@ -11,7 +11,7 @@ import chz
 from chz import tiepin
 
 from tinkery_core.config.suggest import did_you_mean
-from tinkery_core.config.values import TARGET, is_list, is_mapping
+from tinkery_core.config.values import TARGET, is_list, is_mapping, target_name
 
 FindTarget = Callable[[object, tuple[type, ...]], type]
 
@@ -129,3 +129,14 @@ def kind(value: object) -> str:
             return "a mapping"
         case _:
             return "a list"
+
+
+def show(value: object) -> str:
+    """A value as one would type it."""
+    if is_list(value):
+        return f"[{', '.join(map(show, value))}]"
+    if chz.is_chz(value):
+        return target_name(type(value))
+    if isinstance(value, bool):
+        return str(value).lower()
+    return "null" if value is None else str(value)

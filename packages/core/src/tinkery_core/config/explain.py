@@ -8,9 +8,9 @@ from typing import Any
 
 import chz
 
-from tinkery_core.config.convert import chz_classes, describe
+from tinkery_core.config.convert import chz_classes, describe, show
 from tinkery_core.config.sources import DEFAULT, Sources
-from tinkery_core.config.values import TARGET, is_list, target_name
+from tinkery_core.config.values import TARGET
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ def explain(config: object, sources: Sources, prefix: str = "") -> Generator[Row
         is_object = chz.is_chz(value)
         yield Row(
             key=key,
-            value=type(value).__name__ if is_object else _show(value),
+            value=type(value).__name__ if is_object else show(value),
             type=describe(field.x_type),
             doc=field._doc,
             source=sources.of(f"{key}.{TARGET}" if is_object else key),
@@ -42,7 +42,7 @@ def explain_class(cls: type, prefix: str = "") -> Generator[Row]:
     """Rows for the fields of a class without a config at hand; the value is the default."""
     for name, field in _fields(cls):
         key = f"{prefix}{name}"
-        yield Row(key, _show_default(field), describe(field.x_type), field._doc, DEFAULT)
+        yield Row(key, _default(field), describe(field.x_type), field._doc, DEFAULT)
         for inner in chz_classes(field.x_type):
             yield from explain_class(inner, f"{key}.")
 
@@ -51,18 +51,8 @@ def _fields(cls: type) -> list[tuple[str, Any]]:
     return list(chz.chz_fields(cls).items())
 
 
-def _show(value: object) -> str:
-    if is_list(value):
-        return f"[{', '.join(map(_show, value))}]"
-    if chz.is_chz(value):
-        return target_name(type(value))
-    if isinstance(value, bool):
-        return str(value).lower()
-    return "null" if value is None else str(value)
-
-
-def _show_default(field: Any) -> str:
+def _default(field: Any) -> str:
     missing = "MISSING_TYPE"
     if type(field._default).__name__ != missing:
-        return _show(field._default)
+        return show(field._default)
     return "" if type(field._default_factory).__name__ == missing else "…"

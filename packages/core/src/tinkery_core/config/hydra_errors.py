@@ -17,6 +17,7 @@ _NOT_IN_DEFAULTS = re.compile(r"Could not override '(?P<group>[^']+)'")
 _TWICE = re.compile(
     r"Multiple values for (?P<group>[\w/@]+)\.|(?P<again>[\w/@]+) appears more than once in the"
 )
+_FORCED = re.compile(r"force-add of config groups is not supported: '\+\+(?P<group>[^=]+)=")
 _SWEEP = re.compile(r"(Ambiguous value for argument|Sweep parameters) '(?P<typed>[^']+)'")
 
 
@@ -67,6 +68,9 @@ def _other(error: Exception) -> str:
     if found := _TWICE.match(message):
         group = found["group"] or found["again"]
         return f"+{group}=… would add a second {group}: type {group}=… to replace the one there is."
+    if found := _FORCED.match(message):
+        group = found["group"]
+        return f"{group} is a config group: type {group}=… or +{group}=… to choose one of its files."
     if found := _SWEEP.match(message):
         typed = found["typed"]
         key, _, values = typed.partition("=")

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, TypeVar
 
 import chz
+from omegaconf import OmegaConf
 
 from tinkery_core.config.checks import InvalidValue
 from tinkery_core.config.compose import Composed
-from tinkery_core.config.convert import Mismatch, chz_classes, convert, describe
-from tinkery_core.config.sources import Sources
+from tinkery_core.config.convert import Mismatch, chz_classes, convert, describe, show
+from tinkery_core.config.sources import Layer, Sources, leaf_keys
 from tinkery_core.config.suggest import did_you_mean
 from tinkery_core.config.targets import import_target, is_concrete
 from tinkery_core.config.values import TARGET, blueprint_values, is_mapping
@@ -38,11 +39,15 @@ def resolve(config_class: type[ConfigT], composed: Composed) -> ConfigT:
         raise _blame(resolver, error) from error
 
 
-@dataclass(frozen=True)
-class _Node:
-    key: str
-    cls: type
-    arguments: Mapping[str, Any]
+def rebuild(file: Path, base: type[ConfigT]) -> ConfigT:
+    """The config object that a run folder's config.json or config.yaml records; `base` is its class or a base of it.
+
+    Raises UserError if the file does not fit the classes, for example because those have changed since.
+    """
+    values: Any = OmegaConf.to_container(OmegaConf.load(file))
+    sources = Sources([Layer(str(file), frozenset(leaf_keys(values)))])
+    cls: Any = import_target(values[TARGET], (base,), TARGET, str(file)) if TARGET in values else base
+    return resolve(cls, Composed(values, sources))
 
 
 class _Resolver:
@@ -122,16 +127,18 @@ class _Resolver:
         key = f"{prefix}{name}"
         siblings = [f"{prefix}{field}" for field in chz.chz_fields(cls)]
         elsewhere = [known for known in _known_keys(cls, prefix) if known.rpartition(".")[2] == name]
-        guess = did_you_mean(key, siblings) or (f" Did you mean {elsewhere[0]}?" if elsewhere else "")
+        guess = did_you_mean(name, chz.chz_fields(cls), prefix) or (
+            f" Did you mean {elsewhere[0]}?" if elsewhere else ""
+        )
         listing = "" if guess else f"\nKeys there: {', '.join(siblings)}"
         return UserError(
             f"{key} ({self.sources.of(key)}): there is no such key in {cls.__name__}.{guess}{listing}"
         )
 
     def wrong_type(self, field: Any, value: Any, key: str, mismatch: Mismatch) -> UserError:
-        default = "" if not _has_default(field) else f" The default is {_show(_default(field))}."
+        default = "" if not _has_default(field) else f" The default is {show(_default(field))}."
         return UserError(
-            f"{key}={_show(value)} ({self.sources.of(key)}): expected {describe(field.x_type)}, got {mismatch.got}."
+            f"{key}={show(value)} ({self.sources.of(key)}): expected {describe(field.x_type)}, got {mismatch.got}."
             f"{mismatch.hint}{default}"
         )
 
@@ -164,17 +171,9 @@ def _blame(resolver: _Resolver, error: ValueError) -> UserError:
     if isinstance(error, InvalidValue):
         key = f"{prefix}{error.field}"
         return UserError(
-            f"{key}={_show(error.value)} ({resolver.sources.of(key)}): expected {error.expected}."
+            f"{key}={show(error.value)} ({resolver.sources.of(key)}): expected {error.expected}."
         )
     return UserError(f"{prefix.removesuffix('.') or 'This config'}: {error}")
-
-
-def _show(value: object) -> str:
-    if value is None:
-        return "null"
-    if isinstance(value, bool):
-        return str(value).lower()
-    return str(value)
 
 
 def _doc(field: Any) -> str:

@@ -65,7 +65,7 @@ def _attribute(module: ModuleType, names: list[str]) -> object:
     for name in names:
         members: dict[str, object] = getattr(value, "__dict__", {})
         if name not in members:
-            raise LookupError(f"{module.__name__} has no {name}.{did_you_mean(name, members)}")
+            raise LookupError(f"{module.__name__} has no {name}{did_you_mean(name, members).rstrip('?')}")
         value = members[name]
     return value
 
@@ -77,7 +77,7 @@ def _is_chz_class(value: object) -> TypeGuard[type]:
 
 def _examples(expected: tuple[type, ...]) -> list[type]:
     """Some of the classes that are loaded anyway."""
-    loaded = [cls for base in expected for cls in _subclasses(base) if is_concrete(cls)]
+    loaded = [cls for base in expected for cls in (base, *_subclasses(base)) if is_concrete(cls)]
     return loaded[:2]
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
-from pathlib import PurePath
+from pathlib import Path, PurePath
 from typing import Any, TypeGuard
 
 import chz
@@ -42,7 +43,15 @@ def _plain(value: Any) -> Any:
 
 def target_name(cls: type) -> str:
     """What a YAML writes as `_target_` for this class."""
-    return f"{cls.__module__}.{cls.__qualname__}"
+    return f"{importable_name(cls.__module__)}.{cls.__qualname__}"
+
+
+def importable_name(module: str) -> str:
+    """The name that imports a module, also of the one that was started as a program."""
+    main = sys.modules["__main__"]
+    if module != "__main__" or main.__file__ is None:
+        return module
+    return main.__spec__.name if main.__spec__ is not None else Path(main.__file__).stem
 
 
 def values_to_yaml(values: Mapping[str, Any]) -> str:

@@ -62,8 +62,10 @@ class Train(Task):
             weights = [1.0] * (len(tokens) - 1)
             datum = tinker.Datum(
                 model_input=tinker.ModelInput.from_ints(tokens[:-1]),
-                loss_fn_inputs={"target_tokens": tinker.TensorData(data=tokens[1:], dtype="int64"),
-                                "weights": tinker.TensorData(data=weights, dtype="float32")},
+                loss_fn_inputs={
+                    "target_tokens": tinker.TensorData(data=tokens[1:], dtype="int64"),
+                    "weights": tinker.TensorData(data=weights, dtype="float32"),
+                },
             )
             num_steps = config.max_steps or 3
             for step in range(run.resume.step if run.resume else 0, num_steps):
