@@ -48,11 +48,8 @@ def adam_step(
 
     `m = b1 m + (1 - b1) g`, `v = b2 v + (1 - b2) g^2`, and with both corrected for their start at zero
     `w -= lr (m / (sqrt(v) + eps) + decay w)`; Kingma & Ba 2015, Loshchilov & Hutter 2019.
-    Raises `EngineError` if the gradient is not finite.
     """
     norm = float(np.sqrt(np.sum(np.square(grads, dtype=np.float64))))
-    if not np.isfinite(norm):
-        raise EngineError("the gradient is not finite and was dropped; lower the learning rate.")
     if 0 < params.grad_clip_norm < norm:
         grads = _float32(grads * (params.grad_clip_norm / norm))
     step = moments.step + 1

@@ -31,3 +31,9 @@ class Adapter:
     now: Snapshot
     moments: Moments
     grads: Vector | None = None
+
+    @property
+    def weights(self) -> Vector:
+        """The vector in training, read-only."""
+        assert self.now.weights is not None
+        return self.now.weights

@@ -10,10 +10,9 @@ from numpy.typing import NDArray
 
 from tinkery_local.engine.errors import EngineError
 from tinkery_local.engine.losses import Example, Loss
+from tinkery_local.engine.shapes import training_length
 from tinkery_local.engine.spec import ModelSpec
 from tinkery_local.engine.typed import on_device
-
-SHORTEST = 16
 
 
 @dataclass(frozen=True)
@@ -53,14 +52,6 @@ class Batch:
         return Example(on_device(self.tokens), on_device(self.targets), inputs)
 
 
-def bucket(length: int) -> int:
-    """The padded length: the next of 16, 24, 32, 48, 64, 96, …; at most half again as long, and few of them."""
-    size = SHORTEST
-    while size < length:
-        size = size * 3 // 2 if size & (size - 1) == 0 else size * 4 // 3
-    return size
-
-
 def make_batches(
     spec: ModelSpec, loss: Loss, config: Mapping[str, float], data: Sequence[Datum], tokens_per_batch: int
 ) -> list[Batch]:
@@ -75,7 +66,7 @@ def make_batches(
     width = max((datum.inputs["target_tokens"].size // len(datum.tokens) for datum in data), default=1)
     batches: list[Batch] = []
     while order:
-        length = bucket(len(data[order[0]].tokens))
+        length = training_length(len(data[order[0]].tokens))
         rows = max(1, tokens_per_batch // length)
         batches.append(_pad(loss, config, data, order[:rows], (rows, length, 1 << (width - 1).bit_length())))
         order = order[rows:]

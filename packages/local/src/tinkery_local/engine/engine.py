@@ -8,21 +8,20 @@ from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 
-import jax
 import numpy as np
 from tokenizers import Tokenizer
 
 from tinkery_local.engine.adam import AdamParams, Moments, adam_step
 from tinkery_local.engine.adapter import Adapter, Snapshot
 from tinkery_local.engine.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
-from tinkery_local.engine.datum import Batch, Datum, LossOutput, make_batches, unpad
+from tinkery_local.engine.datum import Datum, LossOutput, make_batches, unpad
 from tinkery_local.engine.errors import EngineError
 from tinkery_local.engine.lora import LoraSpec, Vector, adapted_shapes, init_lora, merge, pull_back
-from tinkery_local.engine.losses import Loss, find_loss
-from tinkery_local.engine.model import Params
+from tinkery_local.engine.losses import find_loss
+from tinkery_local.engine.model import EMBED, HEAD, Params
 from tinkery_local.engine.sampler import Sampler
 from tinkery_local.engine.spec import read_spec
-from tinkery_local.engine.training import loss_forward, loss_gradient
+from tinkery_local.engine.training import loss_gradient
 from tinkery_local.engine.typed import on_device
 from tinkery_local.engine.weights import load_weights
 
@@ -41,6 +40,8 @@ class Engine:
         self.folder = folder
         self.spec = read_spec(folder)
         self._weights = load_weights(folder, self.spec)
+        # Tied or not, the head has a name of its own here: so a program serves the base model and adapters alike.
+        self._weights.setdefault(HEAD, self._weights[EMBED])
         self._params: Params = {name: on_device(weight) for name, weight in self._weights.items()}
         self._merged: OrderedDict[Snapshot, Params] = OrderedDict()
         # A small model's batches should be worth a dispatch, a large one's activations must fit into memory.
@@ -62,32 +63,29 @@ class Engine:
     ) -> LossOutput:
         """Sum a loss over all tokens of the data and add its gradient to the adapter's, unless `forward_only`.
 
-        Raises `EngineError` also if the loss is not finite.
+        Raises `EngineError` also if the loss or its gradient is not finite.
         """
         loss = find_loss(loss_fn, config)
         batches = make_batches(self.spec, loss, config, data, self._tokens_per_batch)
         params = self._params_of(adapter.now)
-        if forward_only:
-            grads, outputs = adapter.grads, [self._forward(loss, params, batch) for batch in batches]
-        else:
-            grads, outputs = self._gradient(adapter, loss, params, batches)
-        total = sum(float(np.asarray(losses, np.float64).sum()) for losses, _ in outputs)
+        trained = {} if forward_only else adapted_shapes(self.spec, adapter.lora)
+        adapted = {name: param for name, param in params.items() if name in trained}
+        fixed = {name: param for name, param in params.items() if name not in trained}
+        results = [loss_gradient(self.spec, loss, fixed, adapted, batch.on_device()) for batch in batches]
+        total = sum(float(np.asarray(losses, np.float64).sum()) for losses, _, _ in results)
         if not np.isfinite(total):
             raise EngineError(f"the {loss_fn} loss is {total}; nothing was added to the gradient.")
-        adapter.grads = grads
-        logprobs = unpad(data, batches, [np.asarray(logprobs) for _, logprobs in outputs])
+        if trained and results:
+            adapter.grads = self._added_up(adapter, [grads for _, _, grads in results])
+        logprobs = unpad(data, batches, [np.asarray(logprobs) for _, logprobs, _ in results])
         return LossOutput(logprobs, {"loss:sum": total})
 
     def optim_step(self, adapter: Adapter, adam: AdamParams) -> dict[str, float]:
-        """Apply the gradient summed up since the last step and forget it; returns its norm before clipping.
-
-        A gradient that is not finite is an `EngineError`, and is forgotten too.
-        """
-        if adapter.grads is None or adapter.now.weights is None:
+        """Apply the gradient summed up since the last step and forget it; returns its norm before clipping."""
+        if adapter.grads is None:
             raise EngineError("there is no gradient to apply: call forward_backward before optim_step.")
-        grads, adapter.grads = adapter.grads, None
-        weights, adapter.moments, norm = adam_step(adam, adapter.now.weights, adapter.moments, grads)
-        adapter.now = Snapshot(adapter.lora, weights)
+        weights, adapter.moments, norm = adam_step(adam, adapter.weights, adapter.moments, adapter.grads)
+        adapter.now, adapter.grads = Snapshot(adapter.lora, weights), None
         return {"grad_norm": norm}
 
     def snapshot(self, adapter: Adapter) -> Snapshot:
@@ -122,24 +120,15 @@ class Engine:
         checkpoint = read_checkpoint(self.spec, folder, with_optimizer=False)
         return Snapshot(checkpoint.lora, checkpoint.weights)
 
-    def _forward(self, loss: Loss, params: Params, batch: Batch) -> tuple[jax.Array, jax.Array]:
-        return loss_forward(self.spec, loss, params, batch.on_device())
-
-    def _gradient(
-        self, adapter: Adapter, loss: Loss, params: Params, batches: Sequence[Batch]
-    ) -> tuple[Vector | None, list[tuple[jax.Array, jax.Array]]]:
-        """The adapter's new gradient, and losses and logprobs of each batch."""
-        if adapter.now.weights is None or not batches:
-            return adapter.grads, []
-        names = adapted_shapes(self.spec, adapter.lora)
-        adapted = {name: params[name] for name in names}
-        fixed = {name: param for name, param in params.items() if name not in names}
-        results = [loss_gradient(self.spec, loss, fixed, adapted, batch.on_device()) for batch in batches]
-        sums = {name: np.sum([np.asarray(grads[name]) for _, _, grads in results], axis=0) for name in names}
-        grads = pull_back(self.spec, adapter.lora, adapter.now.weights, sums)
+    def _added_up(self, adapter: Adapter, grads: Sequence[Params]) -> Vector:
+        """The adapter's gradient with those of some batches, which are for merged weights, added."""
+        merged = {name: np.sum([np.asarray(each[name]) for each in grads], axis=0) for name in grads[0]}
+        vector = pull_back(self.spec, adapter.lora, adapter.weights, merged)
         if adapter.grads is not None:
-            grads += adapter.grads
-        return grads, [(losses, logprobs) for losses, logprobs, _ in results]
+            vector += adapter.grads
+        if not np.isfinite(vector).all():
+            raise EngineError("the gradient is not finite; nothing was added to it.")
+        return vector
 
     def _params_of(self, snapshot: Snapshot) -> Params:
         """The whole weights of a snapshot; the last few are kept, since training and sampling share them."""

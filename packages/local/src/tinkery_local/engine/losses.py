@@ -69,7 +69,7 @@ def dro(p: jax.Array, inputs: Inputs) -> jax.Array:
 
 
 def gspo(p: jax.Array, inputs: Inputs) -> jax.Array:
-    """PPO's form with one ratio for the datum, exp(mean of p - q over the mask); Zheng et al. 2025, arXiv 2507.18071."""
+    """PPO's form with one r for all the datum, exp(mean of p - q over the mask); Qwen 2025, arXiv 2507.18071."""
     mask = inputs["sequence_ratio_mask"]
     total = (mask * (p - inputs["logprobs"])).sum(axis=1, keepdims=True)
     return _clipped(jnp.exp(total / jnp.maximum(mask.sum(axis=1, keepdims=True), 1)), inputs)

@@ -9,10 +9,10 @@ from itertools import groupby
 import numpy as np
 from numpy.typing import NDArray
 
-from tinkery_local.engine.datum import bucket
 from tinkery_local.engine.decode import CHUNK, Rows, decode, empty_cache, num_slots, prefill
 from tinkery_local.engine.model import Params
 from tinkery_local.engine.sequence import GrowingSequence, Plan
+from tinkery_local.engine.shapes import context_length
 from tinkery_local.engine.spec import ModelSpec
 from tinkery_local.engine.typed import on_device
 
@@ -79,7 +79,7 @@ class Pool:
                 fresh = self._waiting.popleft()
                 self._slots[slot] = fresh
                 if len(fresh.plan.prompt) > 1:
-                    joined.append((bucket(len(fresh.plan.prompt) - 1), slot))
+                    joined.append((context_length(len(fresh.plan.prompt) - 1), slot))
         for length, group in groupby(sorted(joined), key=lambda pair: pair[0]):
             self._prefill(length, [slot for _, slot in group])
 

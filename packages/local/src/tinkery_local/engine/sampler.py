@@ -8,17 +8,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from tinkery_local.engine.adapter import Snapshot
-from tinkery_local.engine.datum import bucket
 from tinkery_local.engine.decode import num_slots
 from tinkery_local.engine.errors import EngineError
 from tinkery_local.engine.model import Params
 from tinkery_local.engine.pool import Pool
-from tinkery_local.engine.sampling import Finished, SampleRequest, SampleResult, TopkLogprobs
+from tinkery_local.engine.sampling import Finished, SampleRequest, SampleResult, TopkLogprobs, check_request
 from tinkery_local.engine.scoring import Scores, score, scores_at_once
 from tinkery_local.engine.sequence import GrowingSequence, Plan
+from tinkery_local.engine.shapes import context_length, training_length
 from tinkery_local.engine.spec import ModelSpec
-
-_MOST_LIKELIEST = 128
 
 
 @dataclass(frozen=True)
@@ -69,8 +67,9 @@ class Sampler:
     def submit(self, request: SampleRequest) -> int:
         """Queue a request; returns its ticket. Raises `EngineError` for one that cannot be served."""
         plan = self._plan(request)
+        context = context_length(len(plan.prompt) + plan.limit)
         truncate = plan.top_k < self._spec.vocab_size or plan.top_p < 1
-        kind = _Kind(request.snapshot, bucket(len(plan.prompt) + plan.limit), truncate, _power(plan.top))
+        kind = _Kind(request.snapshot, context, truncate, self._top(plan.top))
         if kind not in self._pools:
             params = self._params_of(request.snapshot)
             self._pools[kind] = Pool(self._spec, params, kind.length, kind.truncate, kind.top)
@@ -78,10 +77,8 @@ class Sampler:
         self._pools[kind].add(sequences)
         scored = request.prompt_logprobs or request.topk_prompt_logprobs > 0
         if scored:
-            top = _power(request.topk_prompt_logprobs)
-            self._to_score.append(
-                (_Kind(request.snapshot, bucket(len(plan.prompt)), False, top), plan.ticket)
-            )
+            length, top = training_length(len(plan.prompt)), self._top(request.topk_prompt_logprobs)
+            self._to_score.append((_Kind(request.snapshot, length, False, top), plan.ticket))
         self._jobs[plan.ticket] = _Job(request, sequences, len(sequences) + scored)
         return plan.ticket
 
@@ -122,36 +119,23 @@ class Sampler:
         tickets = [ticket for other, ticket in self._to_score if other == kind][: scores_at_once(kind.length)]
         self._to_score = deque(entry for entry in self._to_score if entry[1] not in tickets)
         prompts = [self._jobs[ticket].sequences[0].plan.prompt for ticket in tickets]
-        params = self._params_of(kind.snapshot)
-        for ticket, scores in zip(
-            tickets, score(self._spec, params, kind.length, prompts, kind.top), strict=True
-        ):
-            self._jobs[ticket].scores = scores
+        scores = score(self._spec, self._params_of(kind.snapshot), kind.length, prompts, kind.top)
+        for ticket, each in zip(tickets, scores, strict=True):
+            self._jobs[ticket].scores = each
         return tickets
 
     def _plan(self, request: SampleRequest) -> Plan:
-        _check(self._spec, request)
-        room = self._spec.max_position_embeddings - len(request.prompt)
-        if room < 1:
-            raise EngineError(
-                f"the prompt has {len(request.prompt)} tokens, the model's context only "
-                f"{self._spec.max_position_embeddings}, and one must be left to sample."
-            )
-        limit = room if request.max_tokens is None else request.max_tokens
-        if limit > room:
-            raise EngineError(
-                f"max_tokens is {limit}, but after a prompt of {len(request.prompt)} tokens the model's context has "
-                f"room for {room}."
-            )
-        if num_slots(self._spec, bucket(len(request.prompt) + limit)) == 0:
+        limit = check_request(self._spec, request)
+        if num_slots(self._spec, context_length(len(request.prompt) + limit)) == 0:
             raise EngineError(
                 f"a context of {len(request.prompt) + limit} tokens of this model exceeds the sampler's memory; "
                 "give a smaller max_tokens."
             )
+        if request.stop_strings:
+            self._decode([])  # loads the tokenizer, so that its absence is an error of this request
         self._tickets += 1
         greedy = request.temperature == 0
         seed = secrets.randbits(64) if request.seed is None else request.seed
-        stops = self._spec.eos_token_ids if request.stop_tokens is None else request.stop_tokens
         return Plan(
             ticket=self._tickets,
             prompt=tuple(request.prompt.tolist()),
@@ -161,48 +145,14 @@ class Sampler:
             top_k=self._spec.vocab_size if greedy or request.top_k < 1 else request.top_k,
             top_p=1.0 if greedy else request.top_p,
             top=request.topk_sample_logprobs,
-            stops=stops,
+            stops=self._spec.eos_token_ids if request.stop_tokens is None else request.stop_tokens,
             stop_strings=request.stop_strings,
             decode=self._decode,
         )
 
-
-def _check(spec: ModelSpec, request: SampleRequest) -> None:
-    prompt = request.prompt
-    if prompt.ndim != 1 or len(prompt) == 0:
-        raise EngineError("the prompt is empty, expected at least one token.")
-    if prompt.min() < 0 or prompt.max() >= spec.vocab_size:
-        wrong = prompt[(prompt < 0) | (prompt >= spec.vocab_size)][0]
-        raise EngineError(f"the prompt holds token {wrong}, expected 0 to {spec.vocab_size - 1}.")
-    wanted = (
-        ("num_samples", request.num_samples, request.num_samples >= 1, "at least 1"),
-        (
-            "max_tokens",
-            request.max_tokens,
-            request.max_tokens is None or request.max_tokens >= 1,
-            "at least 1",
-        ),
-        ("temperature", request.temperature, 0 <= request.temperature < float("inf"), "at least 0"),
-        ("top_p", request.top_p, 0 < request.top_p <= 1, "more than 0, at most 1"),
-        ("top_k", request.top_k, request.top_k == -1 or request.top_k >= 1, "at least 1, or -1 for no limit"),
-        *(
-            (
-                name,
-                k,
-                0 <= k <= min(_MOST_LIKELIEST, spec.vocab_size),
-                f"0 to {_MOST_LIKELIEST}, within the vocabulary",
-            )
-            for name, k in (
-                ("topk_prompt_logprobs", request.topk_prompt_logprobs),
-                ("topk_sample_logprobs", request.topk_sample_logprobs),
-            )
-        ),
-    )
-    for name, value, holds, expected in wanted:
-        if not holds:
-            raise EngineError(f"{name} is {value}, expected {expected}.")
-    if "" in request.stop_strings:
-        raise EngineError("an empty stop string would stop everywhere.")
+    def _top(self, k: int) -> int:
+        """The next power of two, so that not each k is a program of its own; 0 stays 0."""
+        return min(1 << (k - 1).bit_length(), self._spec.vocab_size) if k else 0
 
 
 def _outcome(job: _Job) -> SampleResult | EngineError:
@@ -217,8 +167,3 @@ def _outcome(job: _Job) -> SampleResult | EngineError:
         scores.logprobs if scores and request.prompt_logprobs else None,
         TopkLogprobs(scores.topk.token_ids[:, :k], scores.topk.logprobs[:, :k]) if scores and k else None,
     )
-
-
-def _power(k: int) -> int:
-    """The next power of two, so that a top-k of each size is not a program of its own; 0 stays 0."""
-    return 1 << (k - 1).bit_length() if k else 0

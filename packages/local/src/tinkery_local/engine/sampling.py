@@ -9,8 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tinkery_local.engine.adapter import Snapshot
+from tinkery_local.engine.errors import EngineError
+from tinkery_local.engine.spec import ModelSpec
 
 NO_LOGPROB = -99999.0
+_MOST_LIKELIEST = 128
 
 StopReason = Literal["stop", "length"]
 
@@ -88,3 +91,50 @@ def likeliest(token_ids: NDArray[np.int32], logprobs: NDArray[np.float32]) -> To
     return TopkLogprobs(
         np.where(gone, 0, token_ids).astype(np.int32), np.where(gone, NO_LOGPROB, logprobs).astype(np.float32)
     )
+
+
+def check_request(spec: ModelSpec, request: SampleRequest) -> int:
+    """How many tokens to draw at most; raises `EngineError` naming what is wrong with the request."""
+    prompt = request.prompt
+    if prompt.ndim != 1 or len(prompt) == 0:
+        raise EngineError("the prompt is empty, expected at least one token.")
+    if prompt.min() < 0 or prompt.max() >= spec.vocab_size:
+        wrong = prompt[(prompt < 0) | (prompt >= spec.vocab_size)][0]
+        raise EngineError(f"the prompt holds token {wrong}, expected 0 to {spec.vocab_size - 1}.")
+    k_prompt, k_sample = request.topk_prompt_logprobs, request.topk_sample_logprobs
+    most = min(_MOST_LIKELIEST, spec.vocab_size)
+    wanted = (
+        ("num_samples", request.num_samples, request.num_samples >= 1, "at least 1"),
+        (
+            "max_tokens",
+            request.max_tokens,
+            request.max_tokens is None or request.max_tokens >= 1,
+            "at least 1",
+        ),
+        ("temperature", request.temperature, 0 <= request.temperature < float("inf"), "at least 0"),
+        ("top_p", request.top_p, 0 < request.top_p <= 1, "more than 0, at most 1"),
+        ("top_k", request.top_k, request.top_k == -1 or request.top_k >= 1, "at least 1, or -1 for no limit"),
+        ("topk_prompt_logprobs", k_prompt, 0 <= k_prompt <= most, f"0 to {most}"),
+        ("topk_sample_logprobs", k_sample, 0 <= k_sample <= most, f"0 to {most}"),
+    )
+    for name, value, holds, expected in wanted:
+        if not holds:
+            raise EngineError(f"{name} is {value}, expected {expected}.")
+    if "" in request.stop_strings:
+        raise EngineError("an empty stop string would stop everywhere.")
+    return _limit(spec, request)
+
+
+def _limit(spec: ModelSpec, request: SampleRequest) -> int:
+    context, length = spec.max_position_embeddings, len(request.prompt)
+    if length >= context:
+        raise EngineError(
+            f"the prompt has {length} tokens, the model's context only {context}, and one must be left to sample."
+        )
+    limit = context - length if request.max_tokens is None else request.max_tokens
+    if length + limit > context:
+        raise EngineError(
+            f"max_tokens is {limit}, but after a prompt of {length} tokens the model's context has room for "
+            f"{context - length}."
+        )
+    return limit

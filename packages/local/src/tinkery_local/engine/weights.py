@@ -37,9 +37,8 @@ def weight_shapes(spec: ModelSpec) -> dict[str, tuple[int, ...]]:
             name + "mlp.down_proj.weight": (D, F),
         }
         if spec.qkv_bias:
-            shapes |= {
-                f"{name}self_attn.{which}_proj.bias": (n,) for which, n in zip("qkv", (queries, keys, keys))
-            }
+            sizes = {"q": queries, "k": keys, "v": keys}
+            shapes |= {f"{name}self_attn.{which}_proj.bias": (size,) for which, size in sizes.items()}
         if spec.qk_norm:
             shapes |= {f"{name}self_attn.{which}_norm.weight": (d,) for which in "qk"}
     shapes["model.norm.weight"] = (D,)
