@@ -150,9 +150,9 @@ def test_samples_of_one_request_differ_and_seeds_repeat(engine: Engine) -> None:
 
 
 def test_what_stops_a_sample(engine: Engine) -> None:
-    request = SampleRequest(engine.base, PROMPT, 32, max_tokens=60, seed=4)
+    request = SampleRequest(engine.base, PROMPT, 32, max_tokens=50, seed=4)
     free = run(engine, replace(request, stop_tokens=()))[0].sequences
-    assert all(sequence.stop_reason == "length" and len(sequence.tokens) == 60 for sequence in free)
+    assert all(sequence.stop_reason == "length" and len(sequence.tokens) == 50 for sequence in free)
     ends = run(engine, request)[0].sequences
     many = tuple(range(20, 32))
     stopped = run(engine, replace(request, stop_tokens=many))[0].sequences
@@ -160,7 +160,7 @@ def test_what_stops_a_sample(engine: Engine) -> None:
     for sequences, stops in ((ends, engine.spec.eos_token_ids), (stopped, many)):
         for sequence, whole in zip(sequences, free, strict=True):
             hit = [n for n, token in enumerate(whole.tokens.tolist()) if token in stops]
-            length = hit[0] + 1 if hit else 60
+            length = hit[0] + 1 if hit else 50
             np.testing.assert_array_equal(sequence.tokens, whole.tokens[:length])
             np.testing.assert_array_equal(sequence.logprobs, whole.logprobs[:length])
             assert sequence.stop_reason == ("stop" if hit else "length")

@@ -137,11 +137,11 @@ def test_many_datums_are_more_batches_of_the_same_shape(engine: Engine) -> None:
     ],
 )
 def test_an_adapter_changes_only_what_it_may(
-    lora: LoraSpec, changed: str, engine: Engine, tmp_path: Path
+    lora: LoraSpec, changed: str, shallow_engine: Engine, tmp_path: Path
 ) -> None:
-    adapter = engine.create_adapter(lora)
-    train(engine, adapter, range(2))
-    engine.save(adapter, tmp_path / "saved")
+    adapter = shallow_engine.create_adapter(lora)
+    train(shallow_engine, adapter, range(1))
+    shallow_engine.save(adapter, tmp_path / "saved")
     names = json.loads(_header(tmp_path / "saved" / "adapter.safetensors"))
     assert names
     assert all(changed in name for name in names)

@@ -61,7 +61,7 @@ def read_tensors(file: Path) -> dict[str, NDArray[np.generic]]:
         return {name: tensors.get_tensor(name) for name in tensors.keys()}  # noqa: SIM118
 
 
-def write_tensors(file: Path, tensors: Mapping[str, NDArray[np.float32]]) -> None:
+def write_tensors(file: Path, tensors: Mapping[str, NDArray[np.floating]]) -> None:
     """Write a safetensors file, marked as other libraries expect it."""
     arrays = {name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()}
     save_file(arrays, file, metadata={"format": "pt"})
