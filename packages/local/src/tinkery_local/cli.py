@@ -11,7 +11,7 @@ from tinkery_local.options import LOG_LEVELS, ServeOptions
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run a subcommand; returns the exit status: 2 after a message when the user can put it right."""
+    """Run a subcommand; returns 2 after a message when the user can put it right. `serve` ends the process itself."""
     arguments = list(sys.argv[1:] if argv is None else argv)
     if arguments[:1] == ["bake-tiny"]:
         from tinkery_local.tiny import bake
@@ -21,7 +21,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     from tinkery_local import serving
 
     try:
-        return serving.run(options)
+        serving.run(options)
     except UserError as error:
         print(f"tinkery-local: {error}", file=sys.stderr)
         return 2

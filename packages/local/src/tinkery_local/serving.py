@@ -10,7 +10,7 @@ import os
 import socket
 import sys
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, NoReturn, TypeVar
 
 from tinkery_local import binding, catalog
 from tinkery_local.catalog import ModelSource
@@ -32,8 +32,8 @@ Result = TypeVar("Result")
 logger = logging.getLogger(__name__)
 
 
-def run(options: ServeOptions) -> int:
-    """Serve until told to stop; returns the exit status. Raises UserError when it can't start."""
+def run(options: ServeOptions) -> NoReturn:
+    """Serve until told to stop, then end the process. Raises UserError when it can't start."""
     level = options.log_level.upper()
     logging.basicConfig(stream=sys.stderr, level=level, format="%(asctime)s %(levelname)s %(message)s")
     logging.getLogger("uvicorn").setLevel(max(logging.WARNING, logging.getLogger().level))
@@ -42,9 +42,9 @@ def run(options: ServeOptions) -> int:
         store.open()
         sources = [catalog.find(name) for name in options.models or (catalog.DEFAULT_MODEL,)]
         clean = asyncio.run(_serve(options, listener, store, sources))
-    if not clean:
-        os._exit(1)  # the engine thread is still at work, and the interpreter would wait for it
-    return 0
+    logging.shutdown()
+    # All that matters is done. The interpreter's own end takes half a second with jax, for ever if its thread hangs.
+    os._exit(0 if clean else 1)
 
 
 async def _serve(
