@@ -22,7 +22,11 @@ CHECKS: dict[str, list[list[str]]] = {
     "tinkery-core": [["tinkery", "--help"]],
     "tinkery-local": [
         ["tinkery-local", "--help"],
-        ["python", "-c", "from tinkery_local.tiny import folder; assert (folder() / 'model.safetensors').is_file()"],
+        [
+            "python",
+            "-c",
+            "from tinkery_local.tiny import folder; assert (folder() / 'model.safetensors').is_file()",
+        ],
     ],
     "tinkery-rl": [["python", "-c", "import tinkery_rl.types"]],
     "tinkery-supervised": [["python", "-c", "import tinkery_supervised"]],
@@ -61,9 +65,21 @@ def test_a_package_works_alone(package: str, wheels: Path, tmp_path: Path) -> No
     environment = tmp_path / "environment"
     base = {key: value for key, value in os.environ.items() if key not in {"VIRTUAL_ENV", "PYTHONPATH"}}
     locked = ["--frozen", "--offline", "--no-dev", "--no-install-workspace"]
-    run([UV, "sync", *locked, "--package", package], cwd=ROOT, env=base | {"UV_PROJECT_ENVIRONMENT": str(environment)})
+    run(
+        [UV, "sync", *locked, "--package", package],
+        cwd=ROOT,
+        env=base | {"UV_PROJECT_ENVIRONMENT": str(environment)},
+    )
     own = [next(wheels.glob(f"{name.replace('-', '_')}-*.whl")) for name in [package, *NEEDS[package]]]
-    install = [UV, "pip", "install", "--offline", "--no-deps", "--python", str(environment / "bin" / "python")]
+    install = [
+        UV,
+        "pip",
+        "install",
+        "--offline",
+        "--no-deps",
+        "--python",
+        str(environment / "bin" / "python"),
+    ]
     run([*install, *map(str, own)], cwd=tmp_path, env=base)
     for command, *arguments in CHECKS[package]:
         run([str(environment / "bin" / command), *arguments], cwd=tmp_path, env=base)

@@ -30,7 +30,9 @@ def imported_packages(source: Path) -> set[str]:
 @pytest.mark.parametrize("package", MAY_IMPORT)
 def test_a_package_imports_only_the_packages_it_may(package: str) -> None:
     module_of = {name: "tinkery_" + name.replace("-", "_") for name in MAY_IMPORT}
-    forbidden = {module_of[name] for name in MAY_IMPORT if name != package and name not in MAY_IMPORT[package]}
+    forbidden = {
+        module_of[name] for name in MAY_IMPORT if name != package and name not in MAY_IMPORT[package]
+    }
     sources = list((ROOT / "packages" / package / "src").rglob("*.py"))
     assert sources
     for source in sources:
