@@ -65,11 +65,9 @@ class FutureTable:
         if not future.done():
             await asyncio.wait((future,), timeout=seconds)
         if future.cancelled():
-            raise (
-                RequestError(503, "the server is stopping")
-                if self._closed
-                else RequestError(404, f"request {request_id!r} ended with its session")
-            )
+            if self._closed:
+                raise RequestError(503, "the server is stopping")
+            raise RequestError(404, f"request {request_id!r} ended with its session")
         if not future.done():
             return None
         reply = future.result()

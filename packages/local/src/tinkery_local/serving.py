@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 DRAIN_SECONDS = 30.0
 """How long a stopping server may take to finish its saves."""
+SWITCH_SECONDS = 0.0005
+"""How long the engine's thread may hold the interpreter while an answer waits to be sent; Python's own is 5 ms."""
 
 Result = TypeVar("Result")
 
@@ -36,7 +38,9 @@ def run(options: ServeOptions) -> NoReturn:
     """Serve until told to stop, then end the process. Raises UserError when it can't start."""
     level = options.log_level.upper()
     logging.basicConfig(stream=sys.stderr, level=level, format="%(asctime)s %(levelname)s %(message)s")
-    logging.getLogger("uvicorn").setLevel(max(logging.WARNING, logging.getLogger().level))
+    for chatty in ("uvicorn", "jax", "httpx"):
+        logging.getLogger(chatty).setLevel(max(logging.WARNING, logging.getLogger().level))
+    sys.setswitchinterval(SWITCH_SECONDS)
     with binding.bind(options.host, options.port) as listener:
         store = Store(options.store)
         store.open()

@@ -181,8 +181,14 @@ class Store:
         replaced = _hidden("replaced", place)
         if place.exists():
             place.rename(replaced)
-        partial.rename(place)
-        _sync(place.parent)
+        try:
+            partial.rename(place)
+        except OSError:
+            if replaced.exists():
+                replaced.rename(place)
+            raise
+        for folder in (place.parent, place.parent.parent, self.root):
+            _sync(folder)
         shutil.rmtree(replaced, ignore_errors=True)
 
     def _rewrite(self, path: TinkerPath, record: CheckpointRecord) -> None:

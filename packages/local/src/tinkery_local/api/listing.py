@@ -1,5 +1,9 @@
-"""Handlers of the REST client: what runs, checkpoints, sessions and samplers there are, and deletions."""
+"""Handlers of the REST client: what runs, checkpoints, sessions and samplers there are, and deletions.
 
+Walking through the store happens on a thread, for it may be large.
+"""
+
+from asyncio import to_thread
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import TypeVar
@@ -20,30 +24,29 @@ Found = tuple[TinkerPath, CheckpointRecord]
 
 async def training_runs(call: Call) -> Answer:
     """Runs with a model in training, then those that have checkpoints only."""
-    runs = list(dict.fromkeys([*reversed(call.service.models), *reversed(call.service.store.runs())]))
-    page, cursor = _page(call, runs)
-    return {"training_runs": [_run(call.service, run) for run in page], "cursor": cursor}
+    stored = await to_thread(call.service.store.runs)
+    page, cursor = _page(call, list(dict.fromkeys([*reversed(call.service.models), *reversed(stored)])))
+    return {"training_runs": [await _run(call.service, run) for run in page], "cursor": cursor}
 
 
 async def training_run(call: Call) -> Answer:
-    return _run(call.service, call.path["run"])
+    return await _run(call.service, call.path["run"])
 
 
 async def run_checkpoints(call: Call) -> Answer:
-    found = call.service.store.checkpoints(call.path["run"])
+    found = await to_thread(call.service.store.checkpoints, call.path["run"])
     return {"checkpoints": [_checkpoint(call.service.store, *pair) for pair in found]}
 
 
 async def checkpoints(call: Call) -> Answer:
     """All checkpoints of the store, newest first."""
     store = call.service.store
-    found = [pair for run in store.runs() for pair in store.checkpoints(run)]
-    page, cursor = _page(call, sorted(found, key=lambda pair: pair[1].created, reverse=True))
+    page, cursor = _page(call, await to_thread(_newest_first, store))
     return {"checkpoints": [_checkpoint(store, *pair) for pair in page], "cursor": cursor}
 
 
 async def delete_checkpoint(call: Call) -> Answer:
-    call.service.store.delete(_path(call))
+    await to_thread(call.service.store.delete, _path(call))
     return {}
 
 
@@ -100,8 +103,13 @@ def _page(call: Call, items: Sequence[Item]) -> tuple[list[Item], dict[str, int]
     return list(items[offset : offset + limit]), {"offset": offset, "limit": limit, "total_count": len(items)}
 
 
-def _run(service: Service, run: str) -> dict[str, object]:
-    found = service.store.checkpoints(run)
+def _newest_first(store: Store) -> list[Found]:
+    found = [pair for run in store.runs() for pair in store.checkpoints(run)]
+    return sorted(found, key=lambda pair: pair[1].created, reverse=True)
+
+
+async def _run(service: Service, run: str) -> dict[str, object]:
+    found = await to_thread(service.store.checkpoints, run)
     model = service.models.get(run)
     if model is None and not found:
         raise RequestError(404, f"there is no training run {run!r} here")
