@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import subprocess
 import sys
@@ -20,13 +21,20 @@ HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE))
 
 
+@pytest.fixture(scope="session")
+def compile_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What one server compiled, the next one finds."""
+    return tmp_path_factory.mktemp("cache")
+
+
 @pytest.fixture(autouse=True)
-def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def workplace(tmp_path: Path, compile_cache: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Each test has an empty working directory, and neither a key nor a proxy."""
     monkeypatch.chdir(tmp_path)
     for name in ("TINKER_API_KEY", "TINKER_CREDENTIAL_CMD", "TINKER_BASE_URL", "UV_RUN_RECURSION_DEPTH"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(compile_cache))
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     return tmp_path
 
@@ -40,7 +48,7 @@ def demo() -> Script:
 
 
 @pytest.fixture
-def call(demo: Script, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Call:
+def call(demo: Script, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Generator[Call]:
     """Call the demo script in this process."""
     from tinkery_demo.calling import Ended
 
@@ -53,7 +61,12 @@ def call(demo: Script, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFix
         assert isinstance(ended.value.code, int)
         return Ended(ended.value.code, captured.out, captured.err)
 
-    return run
+    root = logging.getLogger()
+    handlers, level = list(root.handlers), root.level
+    yield run
+    # Hydra's --info adds a handler of its own.
+    root.handlers[:] = handlers
+    root.setLevel(level)
 
 
 @pytest.fixture
@@ -74,12 +87,13 @@ def spawn() -> Generator[Spawn]:
 
     yield start
     for process in processes:
-        process.kill()
-        process.communicate()
+        with process:
+            process.kill()
 
 
 @pytest.fixture(scope="session")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Generator[RunningServer]:
+def server(tmp_path_factory: pytest.TempPathFactory, compile_cache: Path) -> Generator[RunningServer]:
     """A server of the bundled model that tests share which don't stop it."""
-    with running_server("--store", str(tmp_path_factory.mktemp("store"))) as running:
+    store = tmp_path_factory.mktemp("store")
+    with running_server("--store", str(store), env={"XDG_CACHE_HOME": str(compile_cache)}) as running:
         yield running

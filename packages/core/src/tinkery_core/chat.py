@@ -87,7 +87,7 @@ def _renderer_name(model_name: str, renderer_name: str | None) -> str:
     known = sorted({"default", *MODEL_RENDERER_MAP.values()})
     if name is None:
         raise UserError(
-            f"model.renderer is not set, and {model_name} is not a model whose chat format is known by name.\n"
+            f"model.renderer is not set, and the chat format of {model_name} is not known by its name.\n"
             f"Set model.renderer to one of: {', '.join(known)}"
         )
     if name not in known:

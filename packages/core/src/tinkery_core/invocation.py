@@ -10,6 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from hydra.core.override_parser.types import Quote, QuotedString
+
 
 @dataclass(frozen=True)
 class Invocation:
@@ -27,14 +29,13 @@ class Invocation:
         if self.config_name is not None:
             options += ["--config-name", self.config_name]
         kept = [override for override in overrides if override.lstrip("+").partition("=")[0] != "run_dir"]
-        value = run_dir if re.fullmatch(r"[\w./=-]+", run_dir) else quoted(run_dir)
+        value = run_dir if re.fullmatch(r"[A-Za-z0-9_./-]+", run_dir) else quoted(run_dir)
         return f"{self.program} {shlex.join([*options, *kept, f'run_dir={value}'])}"
 
 
 def quoted(text: str) -> str:
     """Text as the value of a Hydra override."""
-    escaped = text.replace("\\", "\\\\").replace("'", "\\'")
-    return f"'{escaped}'"
+    return QuotedString(text, Quote.double).with_quotes()
 
 
 def program_name() -> str:

@@ -21,12 +21,15 @@ from tinkery_core.watch import failing_when, in_daemon_thread, silence
 if TYPE_CHECKING:
     import tinker
 
+SERVERS = "tinkery.servers"
+"""Entry point group of packages that bring a server."""
+
 _STOP_TIMEOUT_S = 30.0
 
 
 def find_server() -> str:
     """The package that `python -m` starts as a server. Raises UserError if none is installed."""
-    for entry in entry_points(group="tinkery.servers", name="local"):
+    for entry in entry_points(group=SERVERS, name="local"):
         return entry.module.partition(".")[0]
     raise UserError(
         "backend=local needs the embedded server, which is not installed.\n"
@@ -61,20 +64,25 @@ class LocalService:
         with log.open("ab") as stderr:
             self._log_start = stderr.tell()
             # In a session of its own, so that Ctrl-C reaches this process alone, which then stops the server.
-            self._process = subprocess.Popen(
+            self.process = subprocess.Popen(
                 command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=stderr, start_new_session=True
             )
         self._ended = in_daemon_thread(self._follow)
 
+    @property
+    def url(self) -> str:
+        """The server's address. Waits for it; raises ServiceError if the server has ended."""
+        return self._url.result()
+
     def _follow(self) -> str:
         """Read what the server says until it ends; return what went wrong then."""
-        assert self._process.stdout is not None
-        with self._process.stdout as stdout:
+        assert self.process.stdout is not None
+        with self.process.stdout as stdout:
             announcement = stdout.readline()
             if announcement:
                 self._url.set_result(json.loads(announcement)["url"])
             stdout.read()
-        status = self._process.wait()
+        status = self.process.wait()
         message = f"The embedded server has ended ({_describe(status)}).{self._last_words()}"
         if not announcement:
             self._url.set_exception(ServiceError(message))
@@ -110,13 +118,13 @@ class LocalService:
 
     def close(self) -> None:
         """Ask the server to end, which finishes its saves; kill it if it does not."""
-        assert self._process.stdin is not None
-        self._process.stdin.close()
-        self._process.terminate()
+        assert self.process.stdin is not None
+        self.process.stdin.close()
+        self.process.terminate()
         try:
             self._ended.result(timeout=_STOP_TIMEOUT_S)
         except TimeoutError:
-            self._process.kill()
+            self.process.kill()
             self._ended.result(timeout=_STOP_TIMEOUT_S)
 
 

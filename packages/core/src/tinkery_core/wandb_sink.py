@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
 from importlib import import_module
 from importlib.util import find_spec
@@ -16,13 +17,15 @@ from tinkery_core.jsonl import write_atomically
 
 if TYPE_CHECKING:
     from tinkery_core.tracking import WandbConfig
+PACKAGE = "wandb"
 
 
 class WandbSink:
     """One wandb run for one run folder: a resume continues the same one, by the id stored in the folder."""
 
     def __init__(self, config: WandbConfig, run_dir: Path, values: Values) -> None:
-        wandb = import_module("wandb")
+        os.environ.setdefault("WANDB_SILENT", "true")  # its settings silence less
+        wandb = import_module(PACKAGE)
         stored = run_dir / WANDB_ID
         if not stored.exists():
             write_atomically(stored, uuid4().hex[:12])
@@ -55,7 +58,7 @@ class WandbSink:
 
 def check_wandb(config: WandbConfig) -> None:
     """Raise UserError if the `wandb` package is not installed."""
-    if find_spec("wandb") is None:
+    if find_spec(PACKAGE) is None:
         raise UserError(
             f"logging.wandb.project={config.project} needs the package wandb, which is not installed.\n"
             "Type `uv add wandb`, or leave logging.wandb out: metrics.jsonl is always written."

@@ -8,9 +8,8 @@ _CLOSE = 0.6
 
 def did_you_mean(typed: str, known: Iterable[str], prefix: str = "") -> str:
     """` Did you mean x?` with a leading space, or nothing if no known word comes close."""
-    scored = [(_similarity(typed, word), word) for word in known]
-    score, word = max(scored, default=(0.0, ""))
-    return f" Did you mean {prefix}{word}?" if score >= _CLOSE else ""
+    closest = max(known, key=lambda word: _similarity(typed, word), default="")
+    return f" Did you mean {prefix}{closest}?" if _similarity(typed, closest) >= _CLOSE else ""
 
 
 def _similarity(typed: str, word: str) -> float:

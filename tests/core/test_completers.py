@@ -1,0 +1,90 @@
+"""Sampling as a function: equal prompts share a request, equal runs sample equally."""
+
+import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import tinker
+from tinkery_core.backend import LocalBackend
+from tinkery_core.completers import Completion, MessageCompleter, SamplingCompleter
+from tinkery_core.model import ModelConfig
+from tinkery_local.testing import RunningServer
+
+MODEL = ModelConfig(name="tinkery/tiny", renderer="deepseek-v3")
+PROMPTS = [
+    MODEL.load_chat().render_prompt([{"role": "user", "content": f"What is {n} + 4?"}]) for n in (3, 5)
+]
+STOP = MODEL.load_chat().stop_tokens
+
+
+@asynccontextmanager
+async def base_model(server: RunningServer) -> AsyncGenerator[tinker.SamplingClient]:
+    service = LocalBackend(base_url=server.url)(Path(), [MODEL.name])
+    async with service.connect() as client:
+        yield await client.create_sampling_client(base_model=MODEL.name)
+
+
+def make_completer(
+    client: tinker.SamplingClient, *, seed: int = 0, temperature: float = 1.0
+) -> SamplingCompleter:
+    return SamplingCompleter(client, seed=seed, max_tokens=6, temperature=temperature)
+
+
+async def test_equal_prompts_of_one_turn_share_a_request(server: RunningServer) -> None:
+    async with base_model(server) as client:
+        completer = make_completer(client)
+        group = await asyncio.gather(*(completer(PROMPTS[0], STOP) for _ in range(8)))
+        assert completer.num_requests == 1
+        assert len({tuple(completion.tokens) for completion in group}) > 1
+        await asyncio.gather(
+            completer(PROMPTS[0], STOP), completer(PROMPTS[1], STOP), completer(PROMPTS[0], [2])
+        )
+        assert completer.num_requests == 4
+
+
+async def test_the_completion(server: RunningServer) -> None:
+    async with base_model(server) as client:
+        completion = await make_completer(client, temperature=0)(PROMPTS[0], STOP)
+        assert completion.stop_reason == "stop"
+        assert completion.tokens[-1] in STOP
+        assert len(completion.logprobs) == len(completion.tokens)
+        cut = await SamplingCompleter(client, seed=0, max_tokens=1)(PROMPTS[0], STOP)
+        assert (cut.stop_reason, len(cut.tokens)) == ("length", 1)
+
+
+async def test_equal_runs_sample_equally_in_whatever_order_prompts_come(server: RunningServer) -> None:
+    async def sample(
+        client: tinker.SamplingClient, seed: int, order: list[int]
+    ) -> dict[int, list[Completion]]:
+        completer = make_completer(client, seed=seed)
+        samples: dict[int, list[Completion]] = {}
+        for index in order:
+            group = await asyncio.gather(*(completer(PROMPTS[index], STOP) for _ in range(4)))
+            samples.setdefault(index, []).extend(group)
+        return samples
+
+    async with base_model(server) as client:
+        first = await sample(client, 0, [0, 1, 0, 1])
+        assert await sample(client, 0, [1, 1, 0, 0]) == first
+        assert await sample(client, 1, [0, 1, 0, 1]) != first
+        assert first[0][:4] != first[0][4:]
+
+
+async def test_a_caller_that_gives_up_leaves_the_others_their_samples(server: RunningServer) -> None:
+    async with base_model(server) as client:
+        completer = make_completer(client)
+        calls = [asyncio.ensure_future(completer(PROMPTS[0], STOP)) for _ in range(3)]
+        await asyncio.sleep(0)
+        calls[0].cancel()
+        results = await asyncio.gather(*calls, return_exceptions=True)
+        assert isinstance(results[0], asyncio.CancelledError)
+        assert all(isinstance(result, Completion) for result in results[1:])
+
+
+async def test_messages(server: RunningServer) -> None:
+    async with base_model(server) as client:
+        completer = MessageCompleter(make_completer(client, temperature=0), MODEL.load_chat())
+        answer = await completer([{"role": "user", "content": "What is 3 + 4?"}])
+        assert answer["role"] == "assistant"
+        assert answer["content"].strip()
