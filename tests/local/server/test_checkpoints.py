@@ -136,6 +136,23 @@ async def test_a_full_disk_fails_the_save_alone(random_model: Path, tmp_path: Pa
         await client.close("success")
 
 
+async def test_a_corrupt_checkpoint_is_refused_and_costs_nothing_else(
+    service: tinker.ServiceClient, base_model: str, store: Path
+) -> None:
+    client = await service.create_lora_training_client(base_model=base_model, rank=2)
+    path = (await client.save_state("corrupt")).path
+    weights = store / path.removeprefix("tinker://") / "adapter.safetensors"
+    content = bytearray(weights.read_bytes())
+    content[-1] ^= 1
+    weights.write_bytes(content)
+    with pytest.raises(tinker.RequestFailedError, match="damaged or incomplete") as failed:
+        await service.create_training_client_from_state(path)
+    assert failed.value.category == types.RequestErrorCategory.User
+    with pytest.raises(tinker.BadRequestError, match="damaged or incomplete"):
+        await service.create_sampling_client(model_path=path)
+    await train(client, 1)
+
+
 PATH = TinkerPath("run", "weights", "name")
 
 
