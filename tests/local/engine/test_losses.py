@@ -204,7 +204,7 @@ def _datum(**changes: NDArray[np.generic]) -> Datum:
             Datum(np.array([0], np.int32), {"target_tokens": np.array([1])}),
             "datum 1: .* needs the input 'logprobs'",
         ),
-        (Datum(np.zeros(129, np.int32), {}), "datum 1 has 129 tokens, expected 1 to 128"),
+        (Datum(np.zeros(65, np.int32), {}), "datum 1 has 65 tokens, expected 1 to 64"),
         (_datum(logprobs=np.full(3, -200, np.float32)), "the importance_sampling loss is .*inf"),
     ],
 )

@@ -5,7 +5,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import jax
 import numpy as np
 import pytest
 from hypothesis import given
@@ -150,6 +149,4 @@ def test_a_cache_that_cannot_be_written_is_done_without(
 ) -> None:
     (tmp_path / "tinkery").write_text("a file where the folder should be")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    before = jax.config.jax_compilation_cache_dir
-    keep_compiled_programs()
-    assert jax.config.jax_compilation_cache_dir == before
+    assert keep_compiled_programs() is None

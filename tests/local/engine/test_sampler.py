@@ -1,8 +1,10 @@
 """Distributions, logprobs, stops, and independence of whatever else is sampled."""
 
+import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -19,6 +21,8 @@ from tinkery_local.engine import (
     SampleResult,
     Snapshot,
 )
+from tokenizers import Tokenizer
+from tokenizers.models import WordLevel
 
 PROMPT = np.array([3, 14, 15, 9, 26], np.int32)
 
@@ -212,14 +216,30 @@ def test_prompts_are_scored_alike_alone_and_together(engine: Engine) -> None:
 
 
 def test_the_context_is_the_limit(engine: Engine) -> None:
-    request = SampleRequest(engine.base, np.zeros(100, np.int32), stop_tokens=())
-    assert len(run(engine, request)[0].sequences[0].tokens) == 28
+    request = SampleRequest(engine.base, np.zeros(50, np.int32), stop_tokens=())
+    assert len(run(engine, request)[0].sequences[0].tokens) == 14
     with pytest.raises(
-        EngineError, match=r"max_tokens is 29, but after a prompt of 100 tokens .* room for 28"
+        EngineError, match=r"max_tokens is 15, but after a prompt of 50 tokens .* room for 14"
     ):
-        engine.sampler.submit(replace(request, max_tokens=29))
-    with pytest.raises(EngineError, match="the prompt has 128 tokens, the model's context only 128"):
-        engine.sampler.submit(replace(request, prompt=np.zeros(128, np.int32)))
+        engine.sampler.submit(replace(request, max_tokens=15))
+    with pytest.raises(EngineError, match="the prompt has 64 tokens, the model's context only 64"):
+        engine.sampler.submit(replace(request, prompt=np.zeros(64, np.int32)))
+
+
+def test_stop_strings_are_found_in_the_text(engine: Engine, tmp_path: Path) -> None:
+    shutil.copytree(engine.folder, tmp_path, dirs_exist_ok=True)
+    words = {f"w{token}": token for token in range(61)}
+    Tokenizer(WordLevel(words, unk_token="w0")).save(str(tmp_path / "tokenizer.json"))
+    told = Engine(tmp_path)
+    request = SampleRequest(told.base, PROMPT, 16, max_tokens=40, seed=3, stop_tokens=())
+    free = run(told, request)[0].sequences
+    stopped = run(told, replace(request, stop_strings=("w6 w", "w33")))[0].sequences
+    assert {sequence.stop_reason for sequence in stopped} == {"stop", "length"}
+    for sequence, whole in zip(stopped, free, strict=True):
+        texts = [" ".join(f"w{token}" for token in whole.tokens[:n].tolist()) for n in range(1, 41)]
+        count = next((n for n, text in enumerate(texts, start=1) if "w6 w" in text or "w33" in text), 40)
+        np.testing.assert_array_equal(sequence.tokens, whole.tokens[:count])
+        np.testing.assert_array_equal(sequence.logprobs, whole.logprobs[:count])
 
 
 def test_a_cancelled_request_is_never_reported(engine: Engine) -> None:
@@ -236,6 +256,15 @@ def test_a_cancelled_request_is_never_reported(engine: Engine) -> None:
     engine.sampler.cancel(running)
     assert not engine.sampler.busy
     assert engine.sampler.step() == []
+
+
+def test_broken_weights_are_an_error_of_the_request(engine: Engine, adapter: Adapter) -> None:
+    broken = Snapshot(adapter.lora, np.full_like(adapter.weights, np.nan))
+    ticket = engine.sampler.submit(SampleRequest(broken, PROMPT, 2, max_tokens=3))
+    (done,) = engine.sampler.step()
+    assert done.ticket == ticket
+    assert isinstance(done.outcome, EngineError)
+    assert "the model's output is not finite" in str(done.outcome)
 
 
 @pytest.mark.parametrize(

@@ -88,7 +88,9 @@ def test_adam_is_adam(params: AdamParams) -> None:
     assert vector.dtype == moments.mean.dtype == moments.variance.dtype == np.float32
 
 
-@pytest.mark.parametrize("wrong", [{"learning_rate": float("nan")}, {"eps": -1.0}, {"beta1": 1.0}])
+@pytest.mark.parametrize(
+    "wrong", [{"learning_rate": float("nan")}, {"eps": -1.0}, {"eps": 0.0}, {"beta1": 1.0}]
+)
 def test_adam_refuses_numbers_that_make_no_sense(wrong: dict[str, float]) -> None:
     with pytest.raises(EngineError, match=f"AdamParams.{next(iter(wrong))} is"):
         AdamParams(**wrong)

@@ -30,6 +30,10 @@ class AdamParams:
         for name, beta in (("beta1", self.beta1), ("beta2", self.beta2)):
             if beta >= 1:
                 raise EngineError(f"AdamParams.{name} is {beta!r}, expected less than 1.")
+        if np.float32(self.eps) == 0:
+            raise EngineError(
+                f"AdamParams.eps is {self.eps!r}, which divides by zero where a gradient is zero."
+            )
 
 
 @dataclass(frozen=True)

@@ -15,20 +15,21 @@ def compilations() -> tuple[int, float]:
     return len(_durations), sum(_durations)
 
 
-def keep_compiled_programs() -> None:
-    """Turn on JAX's persistent cache in `$XDG_CACHE_HOME/tinkery/xla`; without a writable folder there is none."""
+def keep_compiled_programs() -> Path | None:
+    """Turn on JAX's persistent cache in `$XDG_CACHE_HOME/tinkery/xla`; returns it, None if it is not writable."""
     folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "tinkery" / "xla"
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError:
-        return
+        return None
     if not os.access(folder, os.W_OK):
-        return
+        return None
     configure(
         compilation_cache_dir=str(folder),
         persistent_cache_min_compile_time_secs=0.0,
         persistent_cache_min_entry_size_bytes=-1,
     )
+    return folder
 
 
 on_compile(_durations.append)

@@ -38,18 +38,20 @@ class LossOutput:
 class Batch:
     """A micro-batch: row i holds datum `indices[i]`, rows beyond are empty.
 
-    `tokens` is int32 [B, T], `targets` int32 [B, T, K]; `inputs` are float32 [B, T, K], among them `present`,
+    `tokens` is int64 [B, T], `targets` int64 [B, T, K]; `inputs` are float32 [B, T, K], among them `present`,
     which is 0 on padding.
     """
 
     indices: list[int]
-    tokens: NDArray[np.int32]
-    targets: NDArray[np.int32]
+    tokens: NDArray[np.int64]
+    targets: NDArray[np.int64]
     inputs: dict[str, NDArray[np.float32]]
 
     def on_device(self) -> Example:
         inputs = {name: on_device(values) for name, values in self.inputs.items()}
-        return Example(on_device(self.tokens), on_device(self.targets), inputs)
+        return Example(
+            on_device(self.tokens.astype(np.int32)), on_device(self.targets.astype(np.int32)), inputs
+        )
 
 
 def make_batches(
@@ -71,7 +73,7 @@ def make_batches(
         batches.append(_pad(loss, config, data, order[:rows], (rows, length, 1 << (width - 1).bit_length())))
         order = order[rows:]
     for batch in batches:
-        _check_values(spec, batch)
+        _check_values(spec, loss, batch)
     return batches
 
 
@@ -95,9 +97,8 @@ def _check_shapes(spec: ModelSpec, loss: Loss, index: int, datum: Datum) -> None
     known = {"target_tokens", *loss.inputs, *loss.config}
     for name in datum.inputs:
         if name not in known:
-            raise EngineError(
-                f"datum {index}: {loss.name} does not know the input {name!r}, only {_names(known)}."
-            )
+            names = ", ".join(sorted(known))
+            raise EngineError(f"datum {index}: {loss.name} does not know the input {name!r}, only {names}.")
     for name in ("target_tokens", *loss.inputs):
         if name not in datum.inputs:
             raise EngineError(f"datum {index}: {loss.name} needs the input {name!r}.")
@@ -120,7 +121,7 @@ def _pad(
     defaults = dict.fromkeys(loss.inputs, 0.0) | dict(loss.config) | dict(config)
     inputs = {name: np.full(shape, value, np.float32) for name, value in defaults.items()}
     inputs["present"] = np.zeros(shape, np.float32)
-    batch = Batch(indices, np.zeros(shape[:2], np.int32), np.zeros(shape, np.int32), inputs)
+    batch = Batch(indices, np.zeros(shape[:2], np.int64), np.zeros(shape, np.int64), inputs)
     for row, index in enumerate(indices):
         datum = data[index]
         targets = datum.inputs["target_tokens"]
@@ -134,7 +135,7 @@ def _pad(
     return batch
 
 
-def _check_values(spec: ModelSpec, batch: Batch) -> None:
+def _check_values(spec: ModelSpec, loss: Loss, batch: Batch) -> None:
     for name, tokens in (("tokens", batch.tokens), ("target_tokens", batch.targets)):
         wrong = np.argwhere((tokens < 0) | (tokens >= spec.vocab_size))
         if len(wrong):
@@ -142,11 +143,7 @@ def _check_values(spec: ModelSpec, batch: Batch) -> None:
                 f"datum {batch.indices[wrong[0][0]]}: {name} holds {tokens[tuple(wrong[0])]}, "
                 f"expected 0 to {spec.vocab_size - 1}, the model's vocabulary."
             )
-    for name, values in batch.inputs.items():
-        wrong = np.argwhere(~np.isfinite(values))
+    for name in loss.inputs:
+        wrong = np.argwhere(~np.isfinite(batch.inputs[name]))
         if len(wrong):
             raise EngineError(f"datum {batch.indices[wrong[0][0]]}: {name} holds a value that is not finite.")
-
-
-def _names(names: set[str]) -> str:
-    return ", ".join(sorted(names))

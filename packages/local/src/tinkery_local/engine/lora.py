@@ -89,10 +89,11 @@ def init_lora(spec: ModelSpec, lora: LoraSpec) -> Vector:
 def merge(spec: ModelSpec, lora: LoraSpec, base: Mapping[str, Vector], vector: Vector) -> Weights:
     """The adapted weights with the adapter added in; `base` holds the head under its own name, tied or not."""
     merged: Weights = {}
-    for name, (a, b) in factors(spec, lora, vector).items():
-        merged[name] = b @ a
-        merged[name] *= ALPHA / lora.rank
-        merged[name] += base[name]
+    with _quiet():
+        for name, (a, b) in factors(spec, lora, vector).items():
+            merged[name] = b @ a
+            merged[name] *= ALPHA / lora.rank
+            merged[name] += base[name]
     return merged
 
 
@@ -100,9 +101,14 @@ def pull_back(spec: ModelSpec, lora: LoraSpec, vector: Vector, grads: Mapping[st
     """The gradient of the vector, given that of the merged weights: `dA = s B^T dW`, `dB = s dW A^T`."""
     result = np.empty_like(vector)
     parts = factors(spec, lora, result)
-    with np.errstate(over="ignore", invalid="ignore"):
+    with _quiet():
         for name, (a, b) in factors(spec, lora, vector).items():
             np.matmul(b.T, grads[name], out=parts[name][0])
             np.matmul(grads[name], a.T, out=parts[name][1])
         result *= ALPHA / lora.rank
     return result
+
+
+def _quiet() -> np.errstate:
+    """Numbers that overflow are reported by whoever finds a loss, a gradient or a logprob that is not finite."""
+    return np.errstate(over="ignore", invalid="ignore")

@@ -72,7 +72,8 @@ def gspo(p: jax.Array, inputs: Inputs) -> jax.Array:
     """PPO's form with one r for all the datum, exp(mean of p - q over the mask); Qwen 2025, arXiv 2507.18071."""
     mask = inputs["sequence_ratio_mask"]
     total = (mask * (p - inputs["logprobs"])).sum(axis=1, keepdims=True)
-    return _clipped(jnp.exp(total / jnp.maximum(mask.sum(axis=1, keepdims=True), 1)), inputs)
+    count = mask.sum(axis=1, keepdims=True)
+    return _clipped(jnp.exp(total / jnp.where(count > 0, count, 1)), inputs)
 
 
 def _clipped(ratio: jax.Array, inputs: Inputs) -> jax.Array:
