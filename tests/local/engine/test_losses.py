@@ -87,43 +87,49 @@ def adapter(engine: Engine) -> Adapter:
     return adapter
 
 
-def loss_at(
-    engine: Engine, adapter: Adapter, weights: NDArray[np.float32], name: str, data: list[Datum]
-) -> float:
-    moved = replace(adapter, now=Snapshot(adapter.lora, weights))
-    return engine.forward_backward(moved, data, name, CONFIGS[name], forward_only=True).metrics["loss:sum"]
+def loss_and_gradient(
+    engine: Engine, lora: LoraSpec, weights: NDArray[np.float32], name: str, data: list[Datum]
+) -> tuple[float, NDArray[np.float32]]:
+    adapter = replace(engine.create_adapter(lora), now=Snapshot(lora, weights))
+    output = engine.forward_backward(adapter, data, name, CONFIGS[name])
+    assert adapter.grads is not None
+    return output.metrics["loss:sum"], adapter.grads
 
 
 @pytest.mark.parametrize("name", CONFIGS)
 def test_a_loss_is_the_sum_of_its_equation(name: str, engine: Engine, adapter: Adapter) -> None:
     data = examples(name, engine, adapter)
-    output = engine.forward_backward(adapter, data, name, CONFIGS[name], forward_only=True)
+    output = engine.forward_backward(replace(adapter), data, name, CONFIGS[name])
     assert [logprobs.shape for logprobs in output.logprobs] == [datum.tokens.shape for datum in data]
     expected = sum(
         equation(name, p.astype(np.float64), datum.inputs)
         for p, datum in zip(output.logprobs, data, strict=True)
     )
     np.testing.assert_allclose(output.metrics["loss:sum"], expected, rtol=1e-4)
-    assert adapter.grads is None
 
 
 # CISPO's clipped ratio is a constant to the gradient, which no difference of losses shows; it has a test of its own.
 @pytest.mark.parametrize("name", [name for name in CONFIGS if name != "cispo"])
 def test_a_gradient_is_that_of_finite_differences(name: str, engine: Engine, adapter: Adapter) -> None:
     data = examples(name, engine, adapter)
-    trained = replace(adapter)
-    output = engine.forward_backward(trained, data, name, CONFIGS[name])
-    weights, grads = adapter.now.weights, trained.grads
-    assert weights is not None
-    assert grads is not None
-    np.testing.assert_allclose(
-        output.metrics["loss:sum"], loss_at(engine, adapter, weights, name, data), rtol=1e-5
-    )
+    lora, weights = adapter.lora, adapter.weights
+    _, grads = loss_and_gradient(engine, lora, weights, name, data)
     rng = np.random.default_rng(2)
     for direction in (np.sign(grads), np.sign(grads) * rng.integers(0, 2, grads.shape)):
         step = (direction * 0.03 / abs(grads @ direction)).astype(np.float32)
-        ahead, behind = (loss_at(engine, adapter, weights + sign * step, name, data) for sign in (1, -1))
+        ahead, _ = loss_and_gradient(engine, lora, weights + step, name, data)
+        behind, _ = loss_and_gradient(engine, lora, weights - step, name, data)
         np.testing.assert_allclose((ahead - behind) / 2, grads @ step, rtol=0.02)
+
+
+def test_a_forward_pass_tells_the_same_and_adds_nothing(engine: Engine, adapter: Adapter) -> None:
+    data = examples("cross_entropy", engine, adapter)
+    forward = engine.forward_backward(adapter, data, "cross_entropy", {}, forward_only=True)
+    assert adapter.grads is None
+    full = engine.forward_backward(replace(adapter), data, "cross_entropy", {})
+    np.testing.assert_allclose(forward.metrics["loss:sum"], full.metrics["loss:sum"], rtol=1e-5)
+    for one, other in zip(forward.logprobs, full.logprobs, strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-5)
 
 
 def test_the_gradient_of_cispo_takes_the_clipped_ratio_for_a_constant(
@@ -173,7 +179,7 @@ def test_clip_thresholds_may_come_for_each_token(engine: Engine, adapter: Adapte
     ]
 
     def loss(data: list[Datum], config: dict[str, float]) -> LossOutput:
-        return engine.forward_backward(adapter, data, "ppo", config, forward_only=True)
+        return engine.forward_backward(replace(adapter), data, "ppo", config)
 
     assert loss(tensors, {}).metrics == loss(data, CONFIGS["ppo"]).metrics
     assert loss(tensors, {}).metrics != loss(data, {}).metrics
