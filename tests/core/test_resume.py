@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from tinkery_core.jsonl import read_lines
-from tinkery_demo.calling import Call, Spawn
+from tinkery_demo.calling import NO_SERVER, Call, Spawn
 
 SOON_S = 30.0
 
@@ -94,7 +94,10 @@ def test_a_finished_run_is_not_repeated_and_a_lost_checkpoint_is_named(call: Cal
 
 
 def test_an_unknown_model(call: Call) -> None:
-    ended = call("task=train", "model.name=tinkery/huge")
-    assert ended.status in (1, 2)
+    ended = call("task=train", "model.name=tinkery/huge", "run_dir=here")
+    assert ended.status == 2
+    assert ended.err.startswith("The embedded server refuses to start.\n")
     assert "tinkery/huge" in ended.err
     assert "Traceback" not in ended.err
+    corrected = call("task=count", "run_dir=here", NO_SERVER)
+    assert corrected.status == 0, "a run that got nowhere binds nobody to its config"

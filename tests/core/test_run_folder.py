@@ -121,8 +121,8 @@ def test_a_half_written_last_line_is_dropped(name: str) -> None:
 
 
 def test_a_different_config_is_refused() -> None:
-    with open_run(make_config()):
-        pass
+    with open_run(make_config()) as run:
+        train(run, 0, 1)
     with pytest.raises(UserError) as error, open_run(make_config(seed=2, scale=0.5)):
         pass
     assert str(error.value) == (

@@ -61,10 +61,11 @@ def claimed(folder: Path) -> Generator[None]:
 def record_config(folder: Path, values: Values, yaml: str) -> None:
     """Write config.json and config.yaml, or check that the folder's run has the same config.
 
-    `run_dir` itself is not compared: a folder may be moved. Raises UserError with the keys that differ.
+    `run_dir` itself is not compared: a folder may be moved. A run that got nowhere binds nobody to its config.
+    Raises UserError with the keys that differ.
     """
     path = folder / CONFIG_JSON
-    if path.exists():
+    if path.exists() and any((folder / name).exists() for name in (METRICS, CHECKPOINTS)):
         _check_same(folder, json.loads(path.read_text()), values)
         return
     write_atomically(folder / CONFIG_YAML, yaml)

@@ -53,8 +53,8 @@ def _groups(loader: LayeredLoader, parent: str = "") -> list[str]:
 
 
 def _choices(loader: LayeredLoader, config_name: str) -> dict[str, str]:
-    config = loader.load_configuration(config_name, [], RunMode.RUN)
-    return {str(group): str(option) for group, option in config.hydra.runtime.choices.items()}
+    defaults = loader.compute_defaults_list(config_name, [], RunMode.RUN)
+    return {group: str(option) for group, option in defaults.overrides.known_choices.items()}
 
 
 def _print_groups(console: Console, options: dict[str, list[str]], chosen: dict[str, str]) -> None:

@@ -82,7 +82,8 @@ class Job:
             if failure.is_usage:
                 raise UserError(failure.text) from error
             log = Path(config.run_dir) / LOG
-            console.error(f"{failure.text}\nThe traceback is in {log}. To resume:\n  {resume}")
+            trace = f"The traceback is in {log}. " if log.exists() else ""
+            console.error(f"{failure.text}\n{trace}To resume:\n  {resume}")
             return FAILED
 
     def attempt(self, config: ScriptConfig, run: Run, console: RunConsole, resume: str) -> None:

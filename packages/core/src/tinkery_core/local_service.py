@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tinkery_core.errors import ServiceError, UserError
-from tinkery_core.remote_service import LOOPBACK_KEY, bypass_proxy_on_loopback, closing, open_client
-from tinkery_core.watch import failing_when, in_daemon_thread, silence
+from tinkery_core.remote_service import LOOPBACK_KEY, RemoteService
+from tinkery_core.watch import failing_when, in_daemon_thread
 
 if TYPE_CHECKING:
     import tinker
@@ -25,6 +25,7 @@ SERVERS = "tinkery.servers"
 """Entry point group of packages that bring a server."""
 
 _STOP_TIMEOUT_S = 30.0
+_USAGE = 2
 
 
 def find_server() -> str:
@@ -71,7 +72,7 @@ class LocalService:
 
     @property
     def url(self) -> str:
-        """The server's address. Waits for it; raises ServiceError if the server has ended."""
+        """The server's address. Waits for it; raises ServiceError or UserError if the server did not start."""
         return self._url.result()
 
     def _follow(self) -> str:
@@ -85,11 +86,21 @@ class LocalService:
         status = self.process.wait()
         message = f"The embedded server has ended ({_describe(status)}).{self._last_words()}"
         if not announcement:
-            self._url.set_exception(ServiceError(message))
+            self._url.set_exception(self._refusal(status) or ServiceError(message))
         return message
 
+    def _refusal(self, status: int) -> UserError | None:
+        """The server's own word for options that cannot work, which are those of `model` and `backend` here."""
+        lines = self._log_lines()
+        if status != _USAGE or not lines:
+            return None
+        return UserError(f"The embedded server refuses to start.\n{lines[-1]}")
+
+    def _log_lines(self) -> list[str]:
+        return self._log.read_bytes()[self._log_start :].decode(errors="replace").splitlines()
+
     def _last_words(self) -> str:
-        lines = self._log.read_bytes()[self._log_start :].decode(errors="replace").splitlines()[-8:]
+        lines = self._log_lines()[-8:]
         if not lines:
             return ""
         return f" The end of {self._log}:\n" + "\n".join(f"  {line}" for line in lines)
@@ -100,21 +111,19 @@ class LocalService:
     @asynccontextmanager
     async def _connect(self) -> AsyncGenerator[tinker.ServiceClient]:
         os.environ.setdefault("TINKER_TELEMETRY", "0")
-        bypass_proxy_on_loopback()
         importing = in_daemon_thread(_import_client)  # takes as long as the server needs to start
-        async with failing_when(asyncio.wrap_future(self._ended)):
-            try:
-                async with asyncio.timeout(self._start_timeout_s):
-                    url = await asyncio.wrap_future(self._url)
-                    await asyncio.wrap_future(importing)
-                    service = await open_client(url, LOOPBACK_KEY)
-            except TimeoutError:
-                raise ServiceError(
-                    f"The embedded server was not ready after {self._start_timeout_s:.0f} s "
-                    f"(backend.start_timeout_s).{self._last_words()}"
-                ) from None
-            async with failing_when(silence(url, LOOPBACK_KEY, self._patience_s)), closing(service):
-                yield service
+        try:
+            async with asyncio.timeout(self._start_timeout_s):
+                url = await asyncio.wrap_future(self._url)
+        except TimeoutError:
+            raise ServiceError(
+                f"The embedded server was not ready after {self._start_timeout_s:g} s (backend.start_timeout_s)."
+                f"{self._last_words()}"
+            ) from None
+        await asyncio.wrap_future(importing)
+        remote = RemoteService(url, LOOPBACK_KEY, self._start_timeout_s, self._patience_s)
+        async with failing_when(asyncio.wrap_future(self._ended)), remote.connect() as service:
+            yield service
 
     def close(self) -> None:
         """Ask the server to end, which finishes its saves; kill it if it does not."""

@@ -43,7 +43,7 @@ class RemoteService:
                 service = await open_client(self._base_url, self._api_key)
         except TimeoutError:
             raise ServiceError(
-                f"{address} has not answered for {self._start_timeout_s:.0f} s.\n"
+                f"{address} has not answered for {self._start_timeout_s:g} s.\n"
                 "Check backend.base_url and the network, or train on this machine with backend=local."
             ) from None
         async with failing_when(silence(self._base_url, self._api_key, self._patience_s)), closing(service):

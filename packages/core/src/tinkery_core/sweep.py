@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import tempfile
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
@@ -33,9 +34,14 @@ def sweep(hydra: Hydra, config_name: str, job: Job, overrides: list[str]) -> int
         extra.append(f"hydra.launcher.n_jobs={max(1, (os.cpu_count() or 1) // CORES_A_RUN)}")
     with _sweep_dir(run_dir, dry_run=bool(config.get("dry_run"))) as sweep_dir:
         extra.append(f"hydra.sweep.dir={quoted(sweep_dir)}")
-        batches: list[Sequence[JobReturn]] = hydra.multirun(
-            config_name, job, [*extra, *overrides], with_log_configuration=False
-        )
+        try:
+            batches: list[Sequence[JobReturn]] = hydra.multirun(
+                config_name, job, [*extra, *overrides], with_log_configuration=False
+            )
+        except KeyboardInterrupt:
+            again = job.invocation.resume_command(["-m", *overrides], run_dir)
+            print(f"The sweep was interrupted. To resume all of it:\n  {again}", file=sys.stderr)
+            raise
     return _summarize(run_dir, [job_return for batch in batches for job_return in batch])
 
 

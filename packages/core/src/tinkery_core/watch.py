@@ -53,7 +53,7 @@ async def silence(base_url: str | None, api_key: str | None, patience_s: float) 
             async with asyncio.timeout(patience_s):
                 await rest.get_server_capabilities()
         except TimeoutError:
-            return f"The service has not answered for {patience_s:.0f} s (backend.patience_s)."
+            return f"The service has not answered for {patience_s:g} s (backend.patience_s)."
         except tinker.TinkerError as error:
             return f"The service does not answer any more: {error}"
 

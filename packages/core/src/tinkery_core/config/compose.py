@@ -90,7 +90,10 @@ class LayeredLoader(ConfigLoaderImpl):
         overrides: list[str] | None = None,
     ) -> list[str]:
         """Experiments are recipes for one script, so those of other installed packages are not listed."""
-        options = super().get_group_options(group_name, results_filter, config_name, overrides)
+        if config_name is None and not overrides:  # the parent's way costs a copy of all sources a call
+            options = self.repository.get_group_options(group_name, results_filter)
+        else:
+            options = super().get_group_options(group_name, results_filter, config_name, overrides)
         if group_name != EXPERIMENT:
             return options
         own = [
