@@ -68,7 +68,8 @@ def test_loaded_once(chat: Chat) -> None:
     [
         (
             ModelConfig(name="tinkery/tiny", renderer="deepseek-v2"),
-            "model.renderer=deepseek-v2 is not a chat format. Did you mean deepseek-v3?\nExpected one of: deepseek-r1, ",
+            "model.renderer=deepseek-v2 is not a chat format. Did you mean deepseek-v3?\n"
+            "Expected one of: deepseek-r1, ",
         ),
         (
             ModelConfig(name="tinkery/tiny"),

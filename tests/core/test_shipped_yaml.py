@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 from renderers.base import MODEL_RENDERER_MAP
-from tinkery_core.config.compose import compose, make_loader
+from tinkery_core.config.compose import compose
 from tinkery_core.config.explain import explain, explain_class
+from tinkery_core.config.loader import make_loader
 from tinkery_core.config.resolve import rebuild, resolve
 from tinkery_core.config.sources import DEFAULT
 from tinkery_core.config.values import blueprint_values

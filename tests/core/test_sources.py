@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 from tinkery_core.cli import main
-from tinkery_core.config.compose import Composed, compose, make_loader
+from tinkery_core.config.compose import Composed, compose
 from tinkery_core.config.explain import explain
+from tinkery_core.config.loader import make_loader
 from tinkery_core.config.resolve import resolve
 from tinkery_core.launch import Script
 from tinkery_demo.script import Count, DemoConfig, Noise

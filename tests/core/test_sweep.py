@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tinkery_core.config.compose import job_name
+from tinkery_core.config.loader import job_name
 from tinkery_core.jsonl import read_lines
 from tinkery_core.launch import Script
 from tinkery_demo.calling import NO_SERVER, Call, Spawn

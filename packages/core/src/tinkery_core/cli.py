@@ -52,8 +52,9 @@ def print_explanation(script: Script, overrides: list[str], config_dir: str | No
     from rich.table import Table
     from rich.text import Text
 
-    from tinkery_core.config.compose import compose, make_loader
+    from tinkery_core.config.compose import compose
     from tinkery_core.config.explain import explain
+    from tinkery_core.config.loader import make_loader
     from tinkery_core.config.resolve import resolve
     from tinkery_core.config.sources import DEFAULT
 

@@ -15,7 +15,7 @@ from rich.text import Text
 from tinkery_core.config.explain import explain_class
 
 if TYPE_CHECKING:
-    from tinkery_core.config.compose import LayeredLoader
+    from tinkery_core.config.loader import LayeredLoader
     from tinkery_core.launch import Script
 
 _FLAGS = {

@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 
-from tinkery_core.config.compose import Composed, make_loader, resolve_interpolations, typed_overrides
+from tinkery_core.config.compose import Composed, resolve_interpolations
 from tinkery_core.config.hydra_errors import as_user_errors
+from tinkery_core.config.loader import make_loader, typed_overrides
 from tinkery_core.config.resolve import resolve
 from tinkery_core.console import RunConsole
 from tinkery_core.errors import UserError

@@ -12,8 +12,8 @@ from importlib.util import module_from_spec, spec_from_file_location
 from hydra import version
 from hydra._internal.hydra import Hydra
 
-from tinkery_core.config.compose import make_loader
 from tinkery_core.config.hydra_errors import as_user_errors
+from tinkery_core.config.loader import make_loader
 from tinkery_core.config.values import importable_name
 from tinkery_core.errors import UserError
 from tinkery_core.help import print_help

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Generator
 from dataclasses import dataclass
-from typing import Any
 
 import chz
 
 from tinkery_core.config.convert import chz_classes, describe, show
+from tinkery_core.config.fields import default, doc, has_default
 from tinkery_core.config.sources import DEFAULT, Sources
 from tinkery_core.config.values import TARGET
 
@@ -24,35 +24,30 @@ class Row:
 
 def explain(config: object, sources: Sources, prefix: str = "") -> Generator[Row]:
     """Rows for all fields, depth first; a field that holds a chz object has a row for its class."""
-    for name, field in _fields(type(config)):
+    for name, field in chz.chz_fields(type(config)).items():
         key, value = f"{prefix}{name}", getattr(config, f"X_{name}")
         is_object = chz.is_chz(value)
         yield Row(
             key=key,
             value=type(value).__name__ if is_object else show(value),
             type=describe(field.x_type),
-            doc=field._doc,
+            doc=doc(field),
             source=sources.of(f"{key}.{TARGET}" if is_object else key),
         )
         if is_object:
             yield from explain(value, sources, f"{key}.")
 
 
-def explain_class(cls: type, prefix: str = "") -> Generator[Row]:
-    """Rows for the fields of a class without a config at hand; the value is the default."""
-    for name, field in _fields(cls):
+def explain_class(cls: type, prefix: str = "", around: tuple[type, ...] = ()) -> Generator[Row]:
+    """Rows for the fields of a class without a config at hand, with defaults as values.
+
+    `around` holds the classes that the key lies in: one that contains itself is not followed down again.
+    """
+    for name, field in chz.chz_fields(cls).items():
         key = f"{prefix}{name}"
-        yield Row(key, _default(field), describe(field.x_type), field._doc, DEFAULT)
+        value = default(field)
+        shown = "…" if chz.is_chz(value) else show(value) if has_default(field) else ""
+        yield Row(key, shown, describe(field.x_type), doc(field), DEFAULT)
         for inner in chz_classes(field.x_type):
-            yield from explain_class(inner, f"{key}.")
-
-
-def _fields(cls: type) -> list[tuple[str, Any]]:
-    return list(chz.chz_fields(cls).items())
-
-
-def _default(field: Any) -> str:
-    missing = "MISSING_TYPE"
-    if type(field._default).__name__ != missing:
-        return show(field._default)
-    return "" if type(field._default_factory).__name__ == missing else "…"
+            if inner not in (*around, cls):
+                yield from explain_class(inner, f"{key}.", (*around, cls))

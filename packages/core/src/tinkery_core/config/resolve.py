@@ -12,6 +12,8 @@ from omegaconf import OmegaConf
 from tinkery_core.config.checks import InvalidValue
 from tinkery_core.config.compose import Composed
 from tinkery_core.config.convert import Mismatch, chz_classes, convert, describe, show
+from tinkery_core.config.explain import explain_class
+from tinkery_core.config.fields import default, doc, has_default
 from tinkery_core.config.sources import Layer, Sources, leaf_keys
 from tinkery_core.config.suggest import did_you_mean
 from tinkery_core.config.targets import import_target, is_concrete
@@ -71,7 +73,7 @@ class _Resolver:
             key = f"{prefix}{name}"
             if name in values:
                 self.fill_field(field, values[name], key)
-            elif not _has_default(field):
+            elif not has_default(field):
                 self.fill_required(field, key)
 
     def fill_field(self, field: Any, value: Any, key: str) -> None:
@@ -94,9 +96,9 @@ class _Resolver:
         """The class that `_target_` names, or else that of the field's default, whose other values are kept."""
         if TARGET in values:
             return self.target(values[TARGET], classes, key), values
-        default = _default(field)
-        if chz.is_chz(default) and not isinstance(default, type):
-            return default.__class__, {**blueprint_values(default), **values}
+        usual = default(field)
+        if chz.is_chz(usual) and not isinstance(usual, type):
+            return usual.__class__, {**blueprint_values(usual), **values}
         concrete = [cls for cls in classes if is_concrete(cls)]
         if len(concrete) != 1:
             names = " or ".join(cls.__name__ for cls in classes)
@@ -114,7 +116,7 @@ class _Resolver:
         if is_concrete(field.x_type):
             self.fill_field(field, {}, key)
         else:
-            self.missing.append(f"{key} ({describe(field.x_type)}): {_doc(field)}")
+            self.missing.append(f"{key} ({describe(field.x_type)}): {doc(field)}")
 
     def refuse_missing(self) -> None:
         if self.missing:
@@ -124,71 +126,45 @@ class _Resolver:
             )
 
     def unknown(self, cls: type, name: str, prefix: str) -> UserError:
+        siblings = chz.chz_fields(cls)
+        guess = did_you_mean(name, siblings, prefix)
+        if not guess:
+            elsewhere = [row.key for row in explain_class(cls, prefix) if row.key.endswith(f".{name}")]
+            guess = f" Did you mean {elsewhere[0]}?" if elsewhere else ""
+        listing = "" if guess else f"\nKeys there: {', '.join(prefix + sibling for sibling in siblings)}"
         key = f"{prefix}{name}"
-        siblings = [f"{prefix}{field}" for field in chz.chz_fields(cls)]
-        elsewhere = [known for known in _known_keys(cls, prefix) if known.rpartition(".")[2] == name]
-        guess = did_you_mean(name, chz.chz_fields(cls), prefix) or (
-            f" Did you mean {elsewhere[0]}?" if elsewhere else ""
-        )
-        listing = "" if guess else f"\nKeys there: {', '.join(siblings)}"
         return UserError(
             f"{key} ({self.sources.of(key)}): there is no such key in {cls.__name__}.{guess}{listing}"
         )
 
     def wrong_type(self, field: Any, value: Any, key: str, mismatch: Mismatch) -> UserError:
-        default = "" if not _has_default(field) else f" The default is {show(_default(field))}."
+        usual = f" The default is {show(default(field))}." if has_default(field) else ""
         return UserError(
             f"{key}={show(value)} ({self.sources.of(key)}): expected {describe(field.x_type)}, got {mismatch.got}."
-            f"{mismatch.hint}{default}"
+            f"{mismatch.hint}{usual}"
         )
-
-
-def _known_keys(cls: type, prefix: str) -> list[str]:
-    keys: list[str] = []
-    for name, field in chz.chz_fields(cls).items():
-        keys.append(f"{prefix}{name}")
-        for inner in chz_classes(field.x_type):
-            keys += _known_keys(inner, f"{prefix}{name}.")
-    return keys
 
 
 def _blame(resolver: _Resolver, error: ValueError) -> UserError:
-    """Which key a validator refused: the deepest object that cannot be made alone."""
+    """Name the key that a validator refused: it is in the deepest object that cannot be made alone."""
     arguments = {key: value for layer in resolver.arguments.values() for key, value in layer.items()}
-    nodes = [key for key, value in arguments.items() if isinstance(value, type)]
-    prefix = ""
-    for key in sorted(nodes, key=lambda node: -node.count(".")):
-        inner = {
-            path.removeprefix(f"{key}."): value
-            for path, value in arguments.items()
-            if path.startswith(f"{key}.")
-        }
-        try:
-            chz.Blueprint(arguments[key]).apply(inner).make()
-        except ValueError:
-            prefix = f"{key}."
-            break
+    objects = sorted(
+        (key for key in arguments if isinstance(arguments[key], type)), key=lambda key: -key.count(".")
+    )
+    broken = next((key for key in objects if not _can_be_made(key, arguments)), "")
     if isinstance(error, InvalidValue):
-        key = f"{prefix}{error.field}"
+        key = f"{broken}.{error.field}" if broken else error.field
         return UserError(
             f"{key}={show(error.value)} ({resolver.sources.of(key)}): expected {error.expected}."
         )
-    return UserError(f"{prefix.removesuffix('.') or 'This config'}: {error}")
+    return UserError(f"{broken or 'This config'}: {error}")
 
 
-def _doc(field: Any) -> str:
-    return field._doc
-
-
-def _has_default(field: Any) -> bool:
-    return not (_is_missing(field._default) and _is_missing(field._default_factory))
-
-
-def _default(field: Any) -> Any:
-    if not _is_missing(field._default):
-        return field._default
-    return None if _is_missing(field._default_factory) else field._default_factory()
-
-
-def _is_missing(value: object) -> bool:
-    return type(value).__name__ == "MISSING_TYPE"
+def _can_be_made(key: str, arguments: Mapping[str, Any]) -> bool:
+    prefix = f"{key}."
+    inner = {path.removeprefix(prefix): arguments[path] for path in arguments if path.startswith(prefix)}
+    try:
+        chz.Blueprint(arguments[key]).apply(inner).make()
+    except ValueError:
+        return False
+    return True
