@@ -1,7 +1,13 @@
 """A script from the command line: what it prints, leaves behind and exits with."""
 
 import json
+import os
+import pty
+import re
 import shlex
+import subprocess
+import sys
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -143,3 +149,20 @@ def test_the_first_parameter_has_to_name_a_config_class() -> None:
 
     with pytest.raises(TypeError, match="first parameter"):
         launch("tinkery_demo.conf", "demo")(function)
+
+
+def test_a_terminal_shows_a_bar_with_reward_and_time_left() -> None:
+    controller, terminal = pty.openpty()
+    command = [sys.executable, "-m", "tinkery_demo.script", NO_SERVER]
+    path = {**os.environ, "PYTHONPATH": str(Path(__file__).parent), "TERM": "xterm", "COLUMNS": "100"}
+    with subprocess.Popen(command, stdout=terminal, stderr=terminal, env=path) as process:
+        os.close(terminal)
+        shown = b""
+        with suppress(OSError):  # how Linux says that nobody writes to the terminal any more
+            while more := os.read(controller, 4096):
+                shown += more
+    os.close(controller)
+    assert process.returncode == 0
+    text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown.decode())
+    assert re.search(r"3/3 reward 2 \S+ left", text)
+    assert "step    2/3  reward 2" in text

@@ -16,7 +16,6 @@ from rich.progress import (
     Progress,
     TaskID,
     TextColumn,
-    TimeElapsedColumn,
     TimeRemainingColumn,
 )
 
@@ -49,8 +48,7 @@ class RunConsole:
             yield
         finally:
             root.removeHandler(handler)
-            if self._bar is not None:
-                self._bar.stop()
+            self.end_progress()
 
     def print(self, text: str, style: str = "") -> None:
         """Lines on the console and, with the time, in log.txt."""
@@ -63,8 +61,7 @@ class RunConsole:
         with suppress(OSError):
             self.log(text)
         prefixed = "\n".join(self._prefix + line for line in text.splitlines())
-        if self._bar is not None:
-            self._bar.stop()
+        self.end_progress()
         print(prefixed, file=sys.stderr, flush=True)
 
     def log(self, text: str) -> None:
@@ -94,6 +91,11 @@ class RunConsole:
             done = min(step + 1, self._total or step + 1)
             self._bar.update(self._task, completed=done, headline=_numbers(self._latest))
 
+    def end_progress(self) -> None:
+        """Take the bar down: what follows are last words."""
+        if self._bar is not None:
+            self._bar.stop()
+
     def summary(self) -> str:
         """The latest of the shown metrics."""
         return _numbers(self._latest)
@@ -119,9 +121,8 @@ def _bar(console: Console) -> Progress:
         BarColumn(bar_width=30),
         MofNCompleteColumn(),
         TextColumn("{task.fields[headline]}"),
-        TimeElapsedColumn(),
-        TextColumn("left"),
         TimeRemainingColumn(),
+        TextColumn("left"),
         console=console,
         transient=True,
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from abc import abstractmethod
+from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Protocol
 
 import chz
@@ -18,7 +18,7 @@ class Evaluator(Protocol):
 
 
 @chz.chz
-class EvaluatorBuilder:
+class EvaluatorBuilder(ABC):
     """Configuration object that builds an Evaluator (datasets are loaded here, not in the config)."""
 
     @abstractmethod

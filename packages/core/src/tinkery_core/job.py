@@ -105,6 +105,7 @@ class Job:
             with suppress(OSError):  # the disk may be what failed
                 run.log("".join(traceback.format_exception(error)))
             raise
+        console.end_progress()
         if not run.dry_run:
             seconds = time.monotonic() - started
             numbers = console.summary()

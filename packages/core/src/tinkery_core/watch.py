@@ -44,14 +44,13 @@ async def silence(base_url: str | None, api_key: str | None, patience_s: float) 
     """Ask the service for a sign of life now and then; return a message when it gave none for `patience_s`."""
     import tinker
 
-    rest = await asyncio.wrap_future(
-        in_daemon_thread(lambda: tinker.RestClient(base_url=base_url, api_key=api_key))
-    )
     while True:
         await asyncio.sleep(patience_s / 5)
+        opening = in_daemon_thread(lambda: tinker.RestClient(base_url=base_url, api_key=api_key))
         try:
             async with asyncio.timeout(patience_s):
-                await rest.get_server_capabilities()
+                client = await asyncio.wrap_future(opening)  # the SDK keeps one for each address
+                await client.get_server_capabilities()
         except TimeoutError:
             return f"The service has not answered for {patience_s:g} s (backend.patience_s)."
         except tinker.TinkerError as error:
