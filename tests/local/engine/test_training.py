@@ -171,7 +171,7 @@ def test_a_step_needs_a_finite_gradient(engine: Engine) -> None:
         replace(datum, inputs={**datum.inputs, "weights": np.full(len(datum.tokens), 1e38)})
         for datum in data(0)
     ]
-    with pytest.raises(EngineError, match=r"is not finite|loss is"):
+    with pytest.raises(EngineError, match="its gradient is not finite; nothing was added"):
         engine.forward_backward(adapter, huge, "cross_entropy", {})
     np.testing.assert_array_equal(grads(adapter), before)
 

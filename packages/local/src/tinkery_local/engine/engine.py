@@ -71,14 +71,23 @@ class Engine:
         trained = {} if forward_only else adapted_shapes(self.spec, adapter.lora)
         adapted = {name: param for name, param in params.items() if name in trained}
         fixed = {name: param for name, param in params.items() if name not in trained}
-        results = [loss_gradient(self.spec, loss, fixed, adapted, batch.on_device()) for batch in batches]
-        total = sum(float(np.asarray(losses, np.float64).sum()) for losses, _, _ in results)
-        if not np.isfinite(total):
-            raise EngineError(f"the {loss_fn} loss is {total}; nothing was added to the gradient.")
-        if trained and results:
-            adapter.grads = self._added_up(adapter, [grads for _, _, grads in results])
-        logprobs = unpad(data, batches, [np.asarray(logprobs) for _, logprobs, _ in results])
-        return LossOutput(logprobs, {"loss:sum": total})
+        grads = np.zeros_like(adapter.weights) if adapter.grads is None else adapter.grads.copy()
+        total, logprobs = 0.0, list[Vector]()
+        for batch in batches:
+            losses, batch_logprobs, gradient = loss_gradient(
+                self.spec, loss, fixed, adapted, batch.on_device()
+            )
+            if trained:
+                grads += self._pull_back(adapter, gradient)
+            total += float(np.asarray(losses, np.float64).sum())
+            logprobs.append(np.asarray(batch_logprobs))
+        if not (np.isfinite(total) and np.isfinite(grads).all()):
+            raise EngineError(
+                f"the {loss_fn} loss is {total} or its gradient is not finite; nothing was added to it."
+            )
+        if trained and batches:
+            adapter.grads = grads
+        return LossOutput(unpad(data, batches, logprobs), {"loss:sum": total})
 
     def optim_step(self, adapter: Adapter, adam: AdamParams) -> dict[str, float]:
         """Apply the gradient summed up since the last step and forget it; returns its norm before clipping."""
@@ -120,15 +129,10 @@ class Engine:
         checkpoint = read_checkpoint(self.spec, folder, with_optimizer=False)
         return Snapshot(checkpoint.lora, checkpoint.weights)
 
-    def _added_up(self, adapter: Adapter, grads: Sequence[Params]) -> Vector:
-        """The adapter's gradient with those of some batches, which are for merged weights, added."""
-        merged = {name: np.sum([np.asarray(each[name]) for each in grads], axis=0) for name in grads[0]}
-        vector = pull_back(self.spec, adapter.lora, adapter.weights, merged)
-        if adapter.grads is not None:
-            vector += adapter.grads
-        if not np.isfinite(vector).all():
-            raise EngineError("the gradient is not finite; nothing was added to it.")
-        return vector
+    def _pull_back(self, adapter: Adapter, gradient: Params) -> Vector:
+        """The gradient for the adapter's vector, given that for the merged weights."""
+        arrays = {name: np.asarray(each) for name, each in gradient.items()}
+        return pull_back(self.spec, adapter.lora, adapter.weights, arrays)
 
     def _params_of(self, snapshot: Snapshot) -> Params:
         """The whole weights of a snapshot; the last few are kept, since training and sampling share them."""
