@@ -26,22 +26,11 @@ CHOICES = [
 ]
 
 
-def build(demo: Script, *overrides: str) -> DemoConfig:
-    return resolve(
-        DemoConfig, compose(make_loader(demo.conf, None), demo.config_name, demo.name, list(overrides))
-    )
-
-
 @pytest.mark.parametrize("choice", CHOICES)
-def test_builds(choice: str, demo: Script) -> None:
-    config = build(demo, choice)
-    assert config.model.renderer is not None or config.model.name in MODEL_RENDERER_MAP
-
-
-@pytest.mark.parametrize("choice", CHOICES)
-def test_repeats_no_default(choice: str, demo: Script) -> None:
+def test_builds_and_repeats_no_default(choice: str, demo: Script) -> None:
     composed = compose(make_loader(demo.conf, None), demo.config_name, demo.name, [choice])
     config = resolve(DemoConfig, composed)
+    assert config.model.renderer is not None or config.model.name in MODEL_RENDERER_MAP
     for row in explain(config, composed.sources):
         parent, _, name = row.key.rpartition(".")
         owner = reduce(getattr, parent.split(".") if parent else [], config)

@@ -13,6 +13,7 @@ from tinkery_core.launch import launch
 from tinkery_core.plan import print_plan
 from tinkery_core.run import Run
 from tinkery_core.script import ScriptConfig
+from tinkery_core.tokenizer import load_tokenizer
 
 SHOWN = {"reward": "env/all/reward/total"}
 
@@ -56,9 +57,8 @@ class Train(Task):
         import tinker
 
         async with run.connect() as service:
-            chat = config.model.load_chat()
             training_client = await open_training_client(service, config, run)
-            tokens = chat.encode("What is 1 + 2?")
+            tokens = load_tokenizer(config.model.name).encode("What is 1 + 2?", add_special_tokens=False)
             weights = [1.0] * (len(tokens) - 1)
             datum = tinker.Datum(
                 model_input=tinker.ModelInput.from_ints(tokens[:-1]),

@@ -10,6 +10,7 @@ import sys
 from collections.abc import AsyncGenerator, Sequence
 from concurrent.futures import Future
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from importlib import import_module
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -69,6 +70,8 @@ class LocalService:
                 command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=stderr, start_new_session=True
             )
         self._ended = in_daemon_thread(self._follow)
+        # Its imports take about as long as the server needs to start.
+        self._client = in_daemon_thread(_import_client)
 
     @property
     def url(self) -> str:
@@ -111,7 +114,6 @@ class LocalService:
     @asynccontextmanager
     async def _connect(self) -> AsyncGenerator[tinker.ServiceClient]:
         os.environ.setdefault("TINKER_TELEMETRY", "0")
-        importing = in_daemon_thread(_import_client)  # takes as long as the server needs to start
         try:
             async with asyncio.timeout(self._start_timeout_s):
                 url = await asyncio.wrap_future(self._url)
@@ -120,7 +122,7 @@ class LocalService:
                 f"The embedded server was not ready after {self._start_timeout_s:g} s (backend.start_timeout_s)."
                 f"{self._last_words()}"
             ) from None
-        await asyncio.wrap_future(importing)
+        await asyncio.wrap_future(self._client)
         remote = RemoteService(url, LOOPBACK_KEY, self._start_timeout_s, self._patience_s)
         async with failing_when(asyncio.wrap_future(self._ended)), remote.connect() as service:
             yield service
@@ -138,9 +140,8 @@ class LocalService:
 
 
 def _import_client() -> None:
-    import tinker
-
-    _ = tinker
+    import_module("tinker")
+    in_daemon_thread(lambda: import_module("renderers"))
 
 
 def _describe(status: int) -> str:
