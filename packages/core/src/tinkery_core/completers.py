@@ -7,7 +7,7 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
 
 from tinkery_core.chat import Chat, Message
@@ -65,22 +65,22 @@ class SamplingCompleter:
         key = (tuple(prompt), None if stop is None else tuple(stop))
         request = self._open.get(key)
         if request is None:
-            request = self._open[key] = _Request(prompt, stop)
-            request.task = asyncio.get_running_loop().create_task(self._send(key))
+            sending = asyncio.get_running_loop().create_task(self._send(key, prompt, stop))
+            request = self._open[key] = _Request(sending)
         index = request.num_samples
         request.num_samples += 1
-        completions = await asyncio.shield(request.answered())
+        completions = await asyncio.shield(request.sending)  # one caller's cancellation is not the others'
         return completions[index]
 
-    async def _send(self, key: _Key) -> list[Completion]:
+    async def _send(self, key: _Key, prompt: list[int], stop: Stop | None) -> list[Completion]:
         # This task first runs after every task that was ready with it, so the request is complete by now.
         import tinker
 
-        request = self._open.pop(key)
+        num_samples = self._open.pop(key).num_samples
         params = tinker.SamplingParams(
             max_tokens=self.max_tokens,
             seed=_fold(self.seed, json.dumps(key), self._num_asked[key]),
-            stop=request.stop,
+            stop=stop,
             temperature=self.temperature,
             top_p=self.top_p,
             top_k=self.top_k,
@@ -88,9 +88,7 @@ class SamplingCompleter:
         self._num_asked[key] += 1
         self.num_requests += 1
         response = await self.sampling_client.sample(
-            tinker.ModelInput.from_ints(request.prompt),
-            num_samples=request.num_samples,
-            sampling_params=params,
+            tinker.ModelInput.from_ints(prompt), num_samples=num_samples, sampling_params=params
         )
         return [
             Completion(sequence.tokens, sequence.logprobs or [], sequence.stop_reason)
@@ -103,14 +101,10 @@ _Key: TypeAlias = tuple[tuple[int, ...], tuple[int | str, ...] | None]
 
 @dataclass
 class _Request:
-    prompt: list[int]
-    stop: Stop | None
-    num_samples: int = 0
-    task: asyncio.Task[list[Completion]] | None = field(default=None)
+    """A request that is still open to callers with the same prompt, or on its way."""
 
-    def answered(self) -> asyncio.Task[list[Completion]]:
-        assert self.task is not None
-        return self.task
+    sending: asyncio.Task[list[Completion]]
+    num_samples: int = 0
 
 
 def _fold(seed: int, key: str, count: int) -> int:

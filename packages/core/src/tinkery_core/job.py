@@ -24,7 +24,7 @@ from tinkery_core.errors import UserError
 from tinkery_core.failure import describe_failure
 from tinkery_core.folder import LOG
 from tinkery_core.invocation import Invocation
-from tinkery_core.run import Run, open_run
+from tinkery_core.run import Run, folder_of, open_run
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -82,7 +82,7 @@ class Job:
             failure = describe_failure(error)
             if failure.is_usage:
                 raise UserError(failure.text) from error
-            log = Path(config.run_dir) / LOG
+            log = folder_of(config) / LOG
             trace = f"The traceback is in {log}. " if log.exists() else ""
             console.error(f"{failure.text}\n{trace}To resume:\n  {resume}")
             return FAILED
@@ -92,9 +92,7 @@ class Job:
         started = time.monotonic()
         where = "dry run" if run.dry_run else str(run.dir)
         model = f"{config.model.name} (LoRA rank {config.model.lora_rank})"
-        console.print(
-            f"{self.invocation.program} · {model} · {config.backend.describe()} · {where}", style="bold"
-        )
+        console.print(f"{self.script.name} · {model} · {config.backend.describe()} · {where}", style="bold")
         if run.resume is not None:
             console.print(f"Resuming after {run.resume.step} steps ({run.resume.kind} checkpoint)")
         try:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import AsyncGenerator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from typing import TYPE_CHECKING
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+from typing import TYPE_CHECKING, Literal
 
 from tinkery_core.errors import ServiceError
 from tinkery_core.watch import failing_when, in_daemon_thread, silence
@@ -71,19 +71,16 @@ async def closing(service: tinker.ServiceClient) -> AsyncGenerator[None]:
     """Tell the service how the session ended, and stop the client's heartbeats."""
     try:
         yield
-    except BaseException as error:
-        if isinstance(error, Exception):
-            await _close(service, succeeded=False)
+    except Exception:
+        await _close(service, "errored")
         raise
-    await _close(service, succeeded=True)
+    await _close(service, "success")
 
 
-async def _close(service: tinker.ServiceClient, *, succeeded: bool) -> None:
-    try:
+async def _close(service: tinker.ServiceClient, status: Literal["success", "errored"]) -> None:
+    with suppress(TimeoutError):  # a courtesy: a session that is not closed expires
         async with asyncio.timeout(_CLOSE_TIMEOUT_S):
-            await service.close("success" if succeeded else "errored")
-    except TimeoutError:
-        pass  # a courtesy: a session that is not closed expires
+            await service.close(status)
 
 
 def bypass_proxy_on_loopback() -> None:

@@ -32,7 +32,7 @@ class Run:
     def __init__(
         self, config: ScriptConfig, console: RunConsole, resume: Checkpoint | None, wandb: WandbSink | None
     ) -> None:
-        self.dir = Path(config.run_dir)
+        self.dir = folder_of(config)
         self.dry_run = config.dry_run
         self.checkpoints = CheckpointLog(self.dir / folder.CHECKPOINTS)
         self.resume = resume
@@ -90,6 +90,11 @@ class Run:
             self._service.close()
 
 
+def folder_of(config: ScriptConfig) -> Path:
+    """The run folder that the config names."""
+    return Path(config.run_dir).expanduser()
+
+
 @contextmanager
 def open_run(
     config: ScriptConfig, console: RunConsole | None = None, yaml: str | None = None
@@ -107,7 +112,7 @@ def open_run(
     if config.logging.wandb is not None:
         check_wandb(config.logging.wandb)
     values = blueprint_values(config)
-    path = Path(config.run_dir)
+    path = folder_of(config)
     with ExitStack() as stack:
         stack.enter_context(folder.claimed(path))
         folder.record_config(path, values, yaml or values_to_yaml(values))
