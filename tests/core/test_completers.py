@@ -1,10 +1,12 @@
 """Sampling as a function: equal prompts share a request, equal runs sample equally."""
 
 import asyncio
+import gc
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import pytest
 import tinker
 from tinkery_core.backend import LocalBackend
 from tinkery_core.completers import Completion, MessageCompleter, SamplingCompleter
@@ -26,9 +28,9 @@ async def base_model(server: RunningServer) -> AsyncGenerator[tinker.SamplingCli
 
 
 def make_completer(
-    client: tinker.SamplingClient, *, seed: int = 0, temperature: float = 1.0
+    client: tinker.SamplingClient, *, seed: int = 0, max_tokens: int = 6, temperature: float = 1.0
 ) -> SamplingCompleter:
-    return SamplingCompleter(client, seed=seed, max_tokens=6, temperature=temperature)
+    return SamplingCompleter(client, seed=seed, max_tokens=max_tokens, temperature=temperature)
 
 
 async def test_equal_prompts_of_one_turn_share_a_request(server: RunningServer) -> None:
@@ -80,6 +82,33 @@ async def test_a_caller_that_gives_up_leaves_the_others_their_samples(server: Ru
         results = await asyncio.gather(*calls, return_exceptions=True)
         assert isinstance(results[0], asyncio.CancelledError)
         assert all(isinstance(result, Completion) for result in results[1:])
+
+
+async def test_a_request_that_nobody_waits_for_is_withdrawn(server: RunningServer) -> None:
+    async with base_model(server) as client:
+        completer = make_completer(client)
+        for turns in range(4):  # before it is sent, and on its way
+            call = asyncio.ensure_future(completer(PROMPTS[0], STOP))
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            call.cancel()
+            await asyncio.gather(call, return_exceptions=True)
+        assert isinstance(await completer(PROMPTS[0], STOP), Completion)
+
+
+async def test_refused_requests_of_a_group_are_one_error(server: RunningServer) -> None:
+    unheard: list[dict[str, object]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: unheard.append(context))
+    async with base_model(server) as client:
+        completer = make_completer(client, max_tokens=100_000)
+        with pytest.raises(ExceptionGroup) as error:
+            async with asyncio.TaskGroup() as group:
+                for prompt in PROMPTS:
+                    group.create_task(completer(prompt, STOP))
+    assert "max_tokens is 100000" in str(error.value.exceptions[0])
+    gc.collect()
+    await asyncio.sleep(0)
+    assert unheard == []
 
 
 async def test_messages(server: RunningServer) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import socket
 from pathlib import Path
 
 import pytest
@@ -90,10 +91,23 @@ async def test_the_hosted_backend_takes_key_and_url_from_the_environment(
 
 
 async def test_nobody_at_the_url(workplace: Path) -> None:
-    service = LocalBackend(base_url="http://127.0.0.1:9", start_timeout_s=0.2)(workplace, TINY)
-    with pytest.raises(ServiceError, match=r"http://127\.0\.0\.1:9 has not answered for 0\.2 s"):
+    service = LocalBackend(base_url="http://127.0.0.1:9")(workplace, TINY)
+    with pytest.raises(UserError) as error:
         async with service.connect():
             pass
+    assert str(error.value) == (
+        "backend.base_url=http://127.0.0.1:9: nothing listens there (Connect call failed ('127.0.0.1', 9)).\n"
+        "Start a server with `tinkery-local serve`, or leave backend.base_url out to have one for the run."
+    )
+
+
+async def test_somebody_at_the_url_who_never_answers(workplace: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        service = LocalBackend(base_url=url, start_timeout_s=0.2)(workplace, TINY)
+        with pytest.raises(ServiceError, match=f"{url} has not answered for 0\\.2 s"):
+            async with service.connect():
+                pass
 
 
 async def test_a_service_that_falls_silent_ends_the_run(workplace: Path) -> None:

@@ -69,8 +69,22 @@ class SamplingCompleter:
             request = self._open[key] = _Request(sending)
         index = request.num_samples
         request.num_samples += 1
-        completions = await asyncio.shield(request.sending)  # one caller's cancellation is not the others'
+        request.num_waiting += 1
+        try:
+            completions = await asyncio.shield(
+                request.sending
+            )  # one caller's cancellation is not the others'
+        finally:
+            request.num_waiting -= 1
+            if request.num_waiting == 0:
+                self._withdraw(key, request)
         return completions[index]
+
+    def _withdraw(self, key: _Key, request: _Request) -> None:
+        """Nobody waits for the request: stop it, unless it is done."""
+        request.sending.cancel()
+        if self._open.get(key) is request:
+            del self._open[key]
 
     async def _send(self, key: _Key, prompt: list[int], stop: Stop | None) -> list[Completion]:
         # This task first runs after every task that was ready with it, so the request is complete by now.
@@ -105,6 +119,7 @@ class _Request:
 
     sending: asyncio.Task[list[Completion]]
     num_samples: int = 0
+    num_waiting: int = 0
 
 
 def _fold(seed: int, key: str, count: int) -> int:

@@ -7,8 +7,9 @@ import os
 from collections.abc import AsyncGenerator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Literal
+from urllib.parse import urlsplit
 
-from tinkery_core.errors import ServiceError
+from tinkery_core.errors import ServiceError, UserError
 from tinkery_core.watch import failing_when, in_daemon_thread, silence
 
 if TYPE_CHECKING:
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
 
 LOOPBACK_KEY = "tml-local"
 """The SDK demands a key of this form; a server on loopback accepts any."""
+
+LOOPBACK_HOSTS = ("127.0.0.1", "localhost")
 
 _CLOSE_TIMEOUT_S = 5.0
 
@@ -38,6 +41,7 @@ class RemoteService:
     async def _connect(self) -> AsyncGenerator[tinker.ServiceClient]:
         address = self._base_url or "the Tinker service"
         bypass_proxy_on_loopback()
+        await check_listening(self._base_url)
         try:
             async with asyncio.timeout(self._start_timeout_s):
                 service = await open_client(self._base_url, self._api_key)
@@ -51,6 +55,24 @@ class RemoteService:
 
     def close(self) -> None:
         """Nothing was started."""
+
+
+async def check_listening(base_url: str | None) -> None:
+    """Raise UserError at once if nothing listens at a loopback address: the SDK would go on trying.
+
+    Other addresses may lie behind a proxy, which only the client knows how to reach.
+    """
+    url = urlsplit(base_url or "")
+    if url.hostname not in LOOPBACK_HOSTS:
+        return
+    try:
+        _, writer = await asyncio.open_connection(url.hostname, url.port or 80)
+    except OSError as error:
+        raise UserError(
+            f"backend.base_url={base_url}: nothing listens there ({error.strerror}).\n"
+            "Start a server with `tinkery-local serve`, or leave backend.base_url out to have one for the run."
+        ) from None
+    writer.close()
 
 
 async def open_client(base_url: str | None, api_key: str | None) -> tinker.ServiceClient:
@@ -86,6 +108,6 @@ async def _close(service: tinker.ServiceClient, status: Literal["success", "erro
 def bypass_proxy_on_loopback() -> None:
     """Keep loopback connections from an HTTP proxy, through which they would hang."""
     present = os.environ.get("NO_PROXY") or os.environ.get("no_proxy") or ""
-    missing = [host for host in ("127.0.0.1", "localhost") if host not in present.split(",")]
+    missing = [host for host in LOOPBACK_HOSTS if host not in present.split(",")]
     hosts = ",".join([*filter(None, [present]), *missing])
     os.environ["NO_PROXY"] = os.environ["no_proxy"] = hosts
