@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Generator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, TypeVar
 
 from tinkery_core.errors import ServiceError, UserError
@@ -32,7 +33,8 @@ async def rollout(env: Env, policy: TokenCompleter, observation: Observation, na
     transitions: list[Transition] = []
     while True:
         action = await policy(observation.tokens, observation.stop)
-        result = await _named(env.step(action), f"{name}, turn {len(transitions)}: {type(env).__name__}.step")
+        with _naming(f"{name}, turn {len(transitions)}: {type(env).__name__}.step"):
+            result = await env.step(action)
         transitions.append(Transition(observation, action, result.reward, result.metrics))
         if result.next_observation is None:
             return Trajectory(transitions)
@@ -47,15 +49,13 @@ async def rollout_group(builder: EnvGroupBuilder, policy: TokenCompleter, name: 
     """
     maker = type(builder).__name__
     try:
-        envs_G = await _named(builder.make_envs(), f"{name}: {maker}.make_envs")
+        with _naming(f"{name}: {maker}.make_envs"):
+            envs_G = await builder.make_envs()
         if not envs_G:
             raise RolloutError(f"{name}: {maker}.make_envs made no envs")
         names_G = [f"{name}, member {member}" for member in range(len(envs_G))]
         observations_G = await gather(
-            [
-                _named(env.initial_observation(), f"{name_of_env}: {type(env).__name__}.initial_observation")
-                for env, name_of_env in zip(envs_G, names_G, strict=True)
-            ]
+            [_first_observation(env, name_of_env) for env, name_of_env in zip(envs_G, names_G, strict=True)]
         )
         trajectories_G = await gather(
             [
@@ -63,11 +63,11 @@ async def rollout_group(builder: EnvGroupBuilder, policy: TokenCompleter, name: 
                 for env, observation, name_of_env in zip(envs_G, observations_G, names_G, strict=True)
             ]
         )
-        group_rewards_G = await _named(
-            builder.compute_group_rewards(trajectories_G, envs_G), f"{name}: {maker}.compute_group_rewards"
-        )
+        with _naming(f"{name}: {maker}.compute_group_rewards"):
+            group_rewards_G = await builder.compute_group_rewards(trajectories_G, envs_G)
     finally:
-        await _named(builder.cleanup(), f"{name}: {maker}.cleanup")
+        with _naming(f"{name}: {maker}.cleanup"):
+            await builder.cleanup()
     if len(group_rewards_G) != len(envs_G):
         raise RolloutError(
             f"{name}: {maker}.compute_group_rewards gave {len(group_rewards_G)} rewards to {len(envs_G)} members"
@@ -99,10 +99,17 @@ async def gather(awaitables: Sequence[Awaitable[T]]) -> list[T]:
         raise
 
 
-async def _named(call: Awaitable[T], name: str) -> T:
+async def _first_observation(env: Env, name: str) -> Observation:
+    with _naming(f"{name}: {type(env).__name__}.initial_observation"):
+        return await env.initial_observation()
+
+
+@contextmanager
+def _naming(place: str) -> Generator[None]:
+    """Make whatever an environment raises a RolloutError that says where; errors of user and service stay."""
     try:
-        return await call
+        yield
     except (UserError, ServiceError):
         raise
     except Exception as error:
-        raise RolloutError(f"{name} raised {type(error).__name__}: {error}") from error
+        raise RolloutError(f"{place} raised {type(error).__name__}: {error}") from error
