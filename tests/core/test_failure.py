@@ -2,6 +2,7 @@
 
 import pytest
 import tinker
+from tinker.types import RequestErrorCategory
 from tinkery_core.errors import ServiceError, UserError
 from tinkery_core.failure import Failure, describe_failure
 
@@ -19,7 +20,7 @@ from tinkery_core.failure import Failure, describe_failure
             tinker.RequestFailedError(
                 "Request failed: max_tokens is 9. for self.request_id='a:1' and expected type self.model_cls=<class>",
                 request_id="a:1",
-                category=tinker.RequestErrorCategory.User,
+                category=RequestErrorCategory.User,
             ),
             Failure("The service refused a request: max_tokens is 9.", is_usage=False),
         ),
