@@ -95,7 +95,11 @@ def spread(values: list[float]) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2, 3, 4])
-    seeds: list[int] = parser.parse_args().seeds
+    parser.add_argument(
+        "--record", type=Path, help="write the metrics of all runs here, for plot_main_job.py"
+    )
+    options = parser.parse_args()
+    seeds: list[int] = options.seeds
     cache = Path(tempfile.mkdtemp())
     try:
         print(f"train-math --help                     {time_help():6.2f} s (median of 5)")
@@ -116,6 +120,8 @@ def main() -> None:
     print(f"  whole run                {spread([run.total_s for run in runs])} s")
     print(f"  held-out reward, start   {spread([run.held_out[0] for run in runs])}")
     print(f"  held-out reward, end     {spread([run.held_out[-1] for run in runs])}")
+    if options.record:
+        options.record.write_text(json.dumps([run.metrics for run in runs]))
     same = cold.without_times() == runs[0].without_times()
     print(
         f"two runs of seed {seeds[0]} wrote {'the same' if same else 'DIFFERENT'} metrics apart from time/*"
