@@ -50,11 +50,8 @@ def curve(runs: list[list[Line]], key: str) -> tuple[list[int], list[float], lis
     return steps, [statistics.mean(c) for c in columns], [min(c) for c in columns], [max(c) for c in columns]
 
 
-def main() -> None:
-    record, picture = map(Path, sys.argv[1:])
-    runs: list[list[Line]] = json.loads(record.read_text())
-    figure = Figure(figsize=(7, 3.2), layout="constrained")
-    axes: Axes = figure.add_subplot()
+def draw(axes: Axes, runs: list[list[Line]]) -> None:
+    """Both curves, each with its band from the least to the most."""
     for key, label, colour, marker in (
         (SAMPLED, "rollouts of the step", "#9aa5b1", ""),
         (HELD_OUT, "held-out problems", "#0b6e4f", "o"),
@@ -65,8 +62,17 @@ def main() -> None:
     title = f"train-math +experiment=grpo_small, {len(runs)} seeds: mean, least and most"
     axes.set(title=title, xlabel="training step", ylabel="reward", ylim=(0.0, 1.02))
     axes.legend()
-    canvas: Canvas = figure
+
+
+def save(canvas: Canvas, picture: Path) -> None:
     canvas.savefig(picture, dpi=150)
+
+
+def main() -> None:
+    record, picture = map(Path, sys.argv[1:])
+    figure = Figure(figsize=(7, 3.2), layout="constrained")
+    draw(figure.add_subplot(), json.loads(record.read_text()))
+    save(figure, picture)
 
 
 if __name__ == "__main__":
