@@ -5,7 +5,8 @@ from importlib.resources import files
 from pathlib import Path
 
 import pytest
-from tinkery_core.config.compose import compose, make_loader
+from tinkery_core.config.compose import compose
+from tinkery_core.config.loader import make_loader
 from tinkery_core.config.resolve import resolve
 from tinkery_recipes_math.arithmetic import ArithmeticBuilder
 from tinkery_recipes_math.train import train_math

@@ -6,7 +6,8 @@ from importlib.resources import files
 import numpy as np
 import pytest
 from tinkery_core.completers import Completion
-from tinkery_core.config.compose import compose, make_loader
+from tinkery_core.config.compose import compose
+from tinkery_core.config.loader import make_loader
 from tinkery_core.config.resolve import resolve
 from tinkery_core.errors import UserError
 from tinkery_rl.algorithm import Algorithm
