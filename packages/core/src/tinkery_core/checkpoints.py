@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Literal
 
 from tinkery_core.errors import ServiceError
+from tinkery_core.failure import in_its_words
 from tinkery_core.jsonl import append_lines, read_lines
 
 if TYPE_CHECKING:
@@ -120,7 +121,7 @@ async def open_training_client(
     except tinker.TinkerError as error:
         raise ServiceError(
             f"The checkpoint of step {run.resume.step} cannot be loaded: {run.resume.state_path}\n"
-            f"  the service says: {error}\n"
+            f"  the service says: {in_its_words(error)}\n"
             f"To resume from the one before, delete the last line of {run.checkpoints.path}; "
             "to start over, choose another run_dir."
         ) from error

@@ -27,12 +27,12 @@ def describe_failure(error: BaseException) -> Failure:
         case OSError(strerror=str(reason), filename=str(name)):
             return Failure(f"{reason}: {name}", is_usage=False)
         case _ if type(error).__module__.partition(".")[0] == "tinker":
-            return Failure(f"The service refused a request: {_in_its_words(error)}", is_usage=False)
+            return Failure(f"The service refused a request: {in_its_words(error)}", is_usage=False)
         case _:
             return Failure(f"{type(error).__name__}: {error}", is_usage=False)
 
 
-def _in_its_words(error: BaseException) -> str:
+def in_its_words(error: BaseException) -> str:
     """What the service said, without what the SDK puts around it."""
     return str(error).removeprefix("Request failed: ").partition(" for self.request_id=")[0]
 
