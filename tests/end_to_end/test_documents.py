@@ -1,0 +1,63 @@
+"""What the documents tell people to type is there to be typed, and what they link to exists."""
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+from tinkery_core.cli import find_script
+from tinkery_core.config.compose import compose
+from tinkery_core.config.loader import make_loader
+from tinkery_core.config.resolve import resolve
+
+ROOT = Path(__file__).parents[2]
+DOCUMENTS = [
+    ROOT / "README.md",
+    ROOT / "CONTRIBUTING.md",
+    *(ROOT / "docs").rglob("*.md"),
+    *(ROOT / "packages").glob("*/README.md"),
+]
+
+
+def train_commands() -> list[str]:
+    """The arguments of each `train-math` command in a code block or a code span."""
+    texts = [document.read_text() for document in DOCUMENTS]
+    commands = {
+        match
+        for text in texts
+        for match in re.findall(r"uv run (?:tinkery explain )?train-math ([^\n`#]+)", text)
+    }
+    return sorted(command.strip() for command in commands)
+
+
+@pytest.mark.parametrize("arguments", train_commands())
+def test_a_printed_command_resolves(arguments: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    words = shlex.split(arguments)
+    if "+experiment=mine" in words:
+        write_the_documented_experiment(tmp_path)
+    overrides = [word for word in words if not word.startswith("-")]
+    if "-m" in words:
+        overrides = [re.sub(r"=([^,]+),.*", r"=\1", override) for override in overrides]
+    overrides = [
+        override for override in overrides if not override.startswith("hydra")
+    ]  # who launches, not what
+    script = find_script("train-math")
+    loader = make_loader(script.conf, None)
+    resolve(script.config_class, compose(loader, script.config_name, script.name, overrides))
+
+
+def write_the_documented_experiment(folder: Path) -> None:
+    """`conf/experiment/mine.yaml` as docs/configuration.md prints it."""
+    text = (ROOT / "docs" / "configuration.md").read_text()
+    (example,) = re.findall(r"```yaml\n(# @package _global_\n.*?)```", text, re.DOTALL)
+    path = folder / "conf" / "experiment" / "mine.yaml"
+    path.parent.mkdir(parents=True)
+    path.write_text(example)
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_links_lead_somewhere(document: Path) -> None:
+    targets = re.findall(r"\]\(([^)#:]+)\)", document.read_text())
+    for target in targets:
+        assert (document.parent / target).exists(), target
