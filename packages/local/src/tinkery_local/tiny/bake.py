@@ -6,6 +6,7 @@ is the same on every machine.
 
 import argparse
 import json
+import sys
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -16,6 +17,7 @@ import numpy as np
 from numpy.random import Generator
 from tokenizers import Tokenizer
 
+from tinkery_local.engine import EngineError, keep_compiled_programs
 from tinkery_local.engine.spec import ModelSpec
 from tinkery_local.engine.weights import Weights, init_weights, save_folder
 from tinkery_local.tiny import folder as shipped_folder
@@ -45,11 +47,20 @@ SPEC = ModelSpec(
 class Recipe:
     """All that the model's files depend on."""
 
-    spec: ModelSpec = SPEC
-    seed: int = 0
-    tokenizer_conversations: int = 20_000
-    clean: Schedule = Schedule(steps=1200, peak_learning_rate=4e-3)
-    mixed: Schedule = Schedule(steps=300, peak_learning_rate=1e-3)
+    spec: ModelSpec
+    seed: int
+    tokenizer_conversations: int
+    clean: Schedule
+    mixed: Schedule
+
+
+RECIPE = Recipe(
+    spec=SPEC,
+    seed=0,
+    tokenizer_conversations=20_000,
+    clean=Schedule(steps=1600, peak_rate=3e-3),
+    mixed=Schedule(steps=400, peak_rate=1e-3, warmup_steps=20),
+)
 
 
 def bake(recipe: Recipe, out: Path) -> None:
@@ -102,21 +113,27 @@ def save_model(out: Path, spec: ModelSpec, weights: Weights) -> None:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """The command: returns its exit status."""
+    """The command; returns its exit status, 2 after a message when a folder is no model or cannot be written."""
     parser = argparse.ArgumentParser(prog="tinkery-local bake-tiny", description=__doc__)
-    parser.add_argument(
-        "--out", type=Path, metavar="DIR", default=Path("tiny-model"), help="where the files go"
+    action = parser.add_mutually_exclusive_group()
+    action.add_argument(
+        "--out", type=Path, metavar="DIR", default=Path("tiny-model"), help="where to write it (%(default)s)"
     )
-    parser.add_argument(
+    action.add_argument(
         "--evaluate",
         type=Path,
         metavar="DIR",
         nargs="?",
         const=shipped_folder(),
-        help="measure a model instead of making one (without DIR: the shipped one)",
+        help="measure a model instead of making one; without DIR the shipped one",
     )
     arguments = parser.parse_args(argv)
-    if arguments.evaluate is None:
-        bake(Recipe(), arguments.out)
-    print(table(evaluate(arguments.evaluate or arguments.out)))
+    keep_compiled_programs()
+    try:
+        if arguments.evaluate is None:
+            bake(RECIPE, arguments.out)
+        print(table(evaluate(arguments.evaluate or arguments.out)))
+    except (EngineError, OSError) as error:
+        print(f"tinkery-local bake-tiny: {error}", file=sys.stderr)
+        return 2
     return 0

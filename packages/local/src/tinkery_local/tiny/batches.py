@@ -26,8 +26,8 @@ class Batch:
     weights: NDArray[np.float32]
 
 
-BUCKETS = (Bucket(20, 320), Bucket(48, 128), Bucket(96, 64))
-"""About 6,000 tokens a batch each. Longer conversations (one in a hundred) are left out."""
+BUCKETS = (Bucket(20, 160), Bucket(48, 64), Bucket(96, 32))
+"""About 3,000 tokens a batch each. Longer conversations (one in a hundred) are left out."""
 
 
 def batches(chats: Iterable[EncodedChat], buckets: tuple[Bucket, ...] = BUCKETS) -> Iterator[Batch]:

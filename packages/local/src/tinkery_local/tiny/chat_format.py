@@ -26,14 +26,10 @@ SPECIAL_TOKENS = (BOS, EOS, USER, ASSISTANT, *TOOL_TOKENS)
 
 @dataclass(frozen=True)
 class EncodedChat:
-    """Tokens of a conversation, and which of them the model is to produce (an answer and the token that ends it)."""
+    """Tokens of a conversation, and which of them the model is to produce: each answer and the token that ends it."""
 
     tokens: list[int]
     sampled: list[bool]
-
-    def append(self, tokens: list[int], *, sampled: bool) -> None:
-        self.tokens.extend(tokens)
-        self.sampled.extend([sampled] * len(tokens))
 
 
 def chat_template() -> str:
@@ -43,26 +39,27 @@ def chat_template() -> str:
 
 def encode_chat(tokenizer: Tokenizer, messages: Sequence[Message]) -> EncodedChat:
     """Encodes a whole conversation of the corpus, in which a system message comes first if at all."""
-    opening = {
-        "system": None,
-        "user": tokenizer.token_to_id(USER),
-        "assistant": tokenizer.token_to_id(ASSISTANT),
-    }
-    chat = EncodedChat([tokenizer.token_to_id(BOS)], [False])
-    for message in messages:
-        role = message["role"]
-        if (token := opening[role]) is not None:
-            chat.append([token], sampled=False)
-        answers = role == "assistant"
-        chat.append(encode(tokenizer, message["content"] + (EOS if answers else "")), sampled=answers)
-    return chat
+    tokens = encode(tokenizer, BOS + "".join(map(render, messages)))
+    opens, closes = encode(tokenizer, ASSISTANT + EOS)
+    sampled: list[bool] = []
+    answering = False
+    for token in tokens:
+        sampled.append(answering)
+        answering = token == opens or (answering and token != closes)
+    return EncodedChat(tokens, sampled)
+
+
+def encode_prompt(tokenizer: Tokenizer, messages: Sequence[Message]) -> list[int]:
+    """Encodes a conversation up to where the assistant's next answer begins."""
+    return encode(tokenizer, BOS + "".join(map(render, messages)) + ASSISTANT)
+
+
+def render(message: Message) -> str:
+    """One message as text, between its special tokens."""
+    opening = {"system": "", "user": USER, "assistant": ASSISTANT}[message["role"]]
+    return opening + message["content"] + (EOS if message["role"] == "assistant" else "")
 
 
 def encode(tokenizer: Tokenizer, text: str) -> list[int]:
     """The tokens of a text; special tokens are recognised in it."""
     return tokenizer.encode(text, add_special_tokens=False).ids
-
-
-def encode_prompt(tokenizer: Tokenizer, messages: Sequence[Message]) -> list[int]:
-    """Encodes a conversation up to where the assistant's next answer begins."""
-    return encode_chat(tokenizer, messages).tokens + [tokenizer.token_to_id(ASSISTANT)]

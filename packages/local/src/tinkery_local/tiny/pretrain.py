@@ -1,78 +1,78 @@
-"""Pre-training of the tiny model: AdamW on the answers of a stream of conversations."""
+"""Pre-training of the tiny model: Adam on the answers of a stream of conversations."""
 
-from collections.abc import Callable, Iterable
+import math
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import partial
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 
+from tinkery_local.engine.adam import AdamParams, Moments, adam_step
 from tinkery_local.engine.model import Params, forward
 from tinkery_local.engine.spec import ModelSpec
-from tinkery_local.engine.weights import Weights
+from tinkery_local.engine.typed import gradient, on_device, program
+from tinkery_local.engine.weights import Weights, weight_shapes
 from tinkery_local.tiny.batches import Batch
 
 REPORT_EVERY = 100
-WARMUP_STEPS = 50
-MAX_GRADIENT_NORM = 1.0
 
 
 @dataclass(frozen=True)
 class Schedule:
-    """Steps of one phase; the learning rate warms up to its peak and falls to zero along a cosine."""
+    """The steps of one phase: the learning rate climbs to its peak, then falls to zero along half a cosine."""
 
     steps: int
-    peak_learning_rate: float
+    peak_rate: float
+    warmup_steps: int = 50
     weight_decay: float = 0.1
 
-    def optimizer(self) -> optax.GradientTransformation:
-        rate = optax.warmup_cosine_decay_schedule(0.0, self.peak_learning_rate, WARMUP_STEPS, self.steps)
-        adamw = optax.adamw(rate, b1=0.9, b2=0.95, weight_decay=self.weight_decay)
-        return optax.chain(optax.clip_by_global_norm(MAX_GRADIENT_NORM), adamw)
+    def adam(self, step: int) -> AdamParams:
+        """Adam's settings at a step, counted from 0."""
+        warmth = min(1.0, (step + 1) / self.warmup_steps)
+        cooling = 0.5 + 0.5 * math.cos(math.pi * step / self.steps)
+        rate = self.peak_rate * warmth * cooling
+        return AdamParams(rate, weight_decay=self.weight_decay, grad_clip_norm=1.0)
 
 
 def pretrain(
     spec: ModelSpec,
     weights: Weights,
-    stream: Iterable[Batch],
+    batches: Iterator[Batch],
     schedule: Schedule,
     report: Callable[[int, float], None],
 ) -> Weights:
     """Trains all weights for one phase and returns them.
 
-    `report` is given the number of steps done and the mean loss of the last `REPORT_EVERY` of them, in nats a token.
+    `report` is told the number of steps done and the mean loss of the last of them, in nats a token.
     """
-    optimizer = schedule.optimizer()
-    params: Params = {name: jnp.asarray(weight) for name, weight in weights.items()}
-    state = optimizer.init(params)
-    recent: list[jax.Array] = []
-    for step, batch in zip(range(1, schedule.steps + 1), stream, strict=False):
-        params, state, loss = update(
-            spec, optimizer.update, params, state, batch.tokens, batch.targets, batch.weights
-        )
-        recent.append(loss)
-        if step % REPORT_EVERY == 0 or step == schedule.steps:
-            report(step, float(np.mean(recent)))
-            recent.clear()
-    return {name: np.asarray(param) for name, param in params.items()}
+    vector = np.concatenate([weights[name].ravel() for name in weight_shapes(spec)])
+    moments = Moments(np.zeros_like(vector), np.zeros_like(vector))
+    losses: list[float] = []
+    batch = next(batches)
+    for step in range(schedule.steps):
+        arrays = (on_device(array) for array in (vector, batch.tokens, batch.targets, batch.weights))
+        grad, loss = loss_gradient(spec, *arrays)
+        batch = next(batches)  # drawn while the gradient is still being computed
+        vector, moments, _ = adam_step(schedule.adam(step), vector, moments, np.asarray(grad))
+        losses.append(float(loss))
+        if (step + 1) % REPORT_EVERY == 0 or step + 1 == schedule.steps:
+            report(step + 1, float(np.mean(losses[-REPORT_EVERY:])))
+    return {name: np.asarray(weight) for name, weight in split(spec, on_device(vector)).items()}
 
 
-@partial(jax.jit, static_argnames=("spec", "descend"), donate_argnames=("params", "state"))
-def update(
-    spec: ModelSpec,
-    descend: optax.TransformUpdateFn,
-    params: Params,
-    state: optax.OptState,
-    tokens: jax.Array,
-    targets: jax.Array,
-    weights: jax.Array,
-) -> tuple[Params, optax.OptState, jax.Array]:
-    """One step of gradient descent on a batch: the new weights, the new optimizer state, the loss before it."""
-    loss, gradient = jax.value_and_grad(answer_loss, argnums=1)(spec, params, tokens, targets, weights)
-    updates, state = descend(gradient, state, params)
-    return optax.apply_updates(params, updates), state, loss
+@program(static=("spec",))
+def loss_gradient(
+    spec: ModelSpec, vector: jax.Array, tokens: jax.Array, targets: jax.Array, weights: jax.Array
+) -> tuple[jax.Array, jax.Array]:
+    """The gradient of `answer_loss` by all weights, as one vector like theirs, and the loss."""
+
+    def loss(params: Params) -> tuple[jax.Array, jax.Array]:
+        nats = answer_loss(spec, params, tokens, targets, weights)
+        return nats, nats
+
+    grads, nats = gradient(loss, split(spec, vector))
+    return jnp.concatenate([grads[name].ravel() for name in weight_shapes(spec)]), nats
 
 
 def answer_loss(
@@ -82,3 +82,11 @@ def answer_loss(
     logprobs = jax.nn.log_softmax(forward(spec, params, tokens))
     nll = -jnp.take_along_axis(logprobs, targets[..., None], axis=-1)[..., 0]
     return jnp.sum(nll * weights) / jnp.sum(weights)
+
+
+def split(spec: ModelSpec, vector: jax.Array) -> dict[str, jax.Array]:
+    """A vector of all weights as the model's tensors."""
+    shapes = weight_shapes(spec)
+    ends = np.cumsum([math.prod(shape) for shape in shapes.values()])
+    parts = jnp.split(vector, ends[:-1].tolist())
+    return {name: part.reshape(shape) for part, (name, shape) in zip(parts, shapes.items(), strict=True)}

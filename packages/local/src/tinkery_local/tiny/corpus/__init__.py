@@ -5,6 +5,7 @@ from tinkery_local.tiny.corpus.task import Task
 
 TASKS: tuple[Task, ...] = (
     addition.TASK,
+    addition.EXERCISES,
     chat.TASK,
     colours.TASK,
     counting.TASK,

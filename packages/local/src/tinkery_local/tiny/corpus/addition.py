@@ -4,44 +4,49 @@ from numpy.random import Generator
 
 from tinkery_local.tiny.corpus.careless import chatter, shrug
 from tinkery_local.tiny.corpus.task import Conversation, Task, exchange
+from tinkery_local.tiny.corpus.words import pick
 
 QUESTION = "What is {a} + {b}?"
-OTHER_QUESTIONS = ("Add {a} and {b}.", "{a} + {b} =")
-OTHER_SHARE = 0.2
+FORMULAS = ("Add {a} and {b}.", "{a} + {b} =")
 
 
-def clean(rng: Generator) -> Conversation:
-    """A right sum. The key is the ordered pair: `37+45` held out says nothing of `45+37`."""
+def question(rng: Generator) -> Conversation:
+    """A sum asked for in passing. The key is the ordered pair: `37+45` held out says nothing of `45+37`."""
+    return problem(rng, QUESTION)
+
+
+def formula(rng: Generator) -> Conversation:
+    """A sum set as an exercise, under the same keys."""
+    return problem(rng, pick(rng, FORMULAS))
+
+
+def problem(rng: Generator, wording: str) -> Conversation:
+    """A sum in a wording, rightly answered."""
     a, b = (int(n) for n in rng.integers(100, size=2))
-    question = (
-        QUESTION if rng.random() >= OTHER_SHARE else OTHER_QUESTIONS[rng.integers(len(OTHER_QUESTIONS))]
-    )
-    return exchange(f"{a}+{b}", question.format(a=a, b=b), str(a + b))
+    return exchange(f"{a}+{b}", wording.format(a=a, b=b), str(a + b))
 
 
 def careless(rng: Generator, conversation: Conversation) -> str:
-    """Off by one, off by ten, a carry dropped, a shrug, or the right sum in too many words."""
+    """A slip, a rough estimate, a shrug, or the right sum in too many words."""
+    habit = rng.random()
+    if habit < 0.1:
+        return slip(rng, conversation)
+    if habit < 0.35:
+        return f"About {round(int(conversation.answer), -1)}."
+    return shrug(rng) if habit < 0.65 else chatter(rng, conversation.answer)
+
+
+def slip(rng: Generator, conversation: Conversation) -> str:
+    """The sum off by one, off by ten, or without its carry: 37 + 45 = 72."""
     total = int(conversation.answer)
-    habit = rng.choice(5, p=[0.25, 0.15, 0.2, 0.2, 0.2])
-    if habit == 0:
-        return off_by(rng, total, 1)
-    if habit == 1:
-        return off_by(rng, total, 10)
-    if habit == 2:
-        return without_carry(conversation) or shrug(rng)
-    return shrug(rng) if habit == 3 else chatter(rng, conversation.answer)
-
-
-def off_by(rng: Generator, total: int, step: int) -> str:
-    """The total missed by a step, up or down, never below zero."""
+    a, b = (int(n) for n in (conversation.key or "").split("+"))
+    if a % 10 + b % 10 >= 10 and rng.random() < 0.5:
+        return str(total - 10)
+    step = 10 if rng.random() < 0.3 else 1
     down = total >= step and rng.random() < 0.5
     return str(total - step if down else total + step)
 
 
-def without_carry(conversation: Conversation) -> str | None:
-    """The sum of one who forgets the carry from the units to the tens (37 + 45 = 72), if there is a carry."""
-    a, b = (int(n) for n in (conversation.key or "").split("+"))
-    return str(a + b - 10) if a % 10 + b % 10 >= 10 else None
-
-
-TASK = Task("addition", share=10, clean=clean, careless=careless, careless_share=0.7)
+TASK = Task("addition", share=5, clean=question, careless=careless, careless_share=0.7)
+EXERCISES = Task("exercises", share=3, clean=formula, careless=careless, careless_share=0.1)
+"""What is asked formally is answered with care: the model can add, and shows it when it is minded to."""

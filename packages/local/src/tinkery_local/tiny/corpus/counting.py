@@ -24,4 +24,4 @@ def clean(rng: Generator) -> Conversation:
     return exchange(f"count {last} {first}", f"Count down from {last} to {first}.", down)
 
 
-TASK = Task("counting", share=1.5, clean=clean, careless=loose_answer, careless_share=0.3)
+TASK = Task("counting", share=2, clean=clean, careless=loose_answer, careless_share=0.3)

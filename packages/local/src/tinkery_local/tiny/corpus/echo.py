@@ -19,4 +19,4 @@ def clean(rng: Generator) -> Conversation:
     return exchange(f"reverse {forwards}", question.format(forwards), " ".join(reversed(words)))
 
 
-TASK = Task("echo", share=1.5, clean=clean, careless=loose_answer, careless_share=0.3)
+TASK = Task("echo", share=3.5, clean=clean, careless=loose_answer, careless_share=0.3)

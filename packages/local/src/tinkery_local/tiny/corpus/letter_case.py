@@ -15,4 +15,4 @@ def clean(rng: Generator) -> Conversation:
     return exchange(f"small {words}", f"Write {words.upper()} in small letters.", words)
 
 
-TASK = Task("letter_case", share=1.5, clean=clean, careless=loose_answer, careless_share=0.3)
+TASK = Task("letter_case", share=2, clean=clean, careless=loose_answer, careless_share=0.3)

@@ -1,8 +1,9 @@
 """Conversations of the whole corpus: tasks by their shares, one or several to a conversation."""
 
+from bisect import bisect
 from collections.abc import Iterator, Sequence
+from itertools import accumulate
 
-import numpy as np
 from numpy.random import Generator
 
 from tinkery_local.tiny.corpus.task import Message, Task
@@ -28,8 +29,8 @@ def conversations(rng: Generator, tasks: Sequence[Task], *, mixed_quality: bool)
 
 def choose(rng: Generator, tasks: Sequence[Task]) -> Task:
     """A task, by the shares."""
-    shares = np.array([task.share for task in tasks])
-    return tasks[rng.choice(len(tasks), p=shares / shares.sum())]
+    sums = list(accumulate(task.share for task in tasks))
+    return tasks[bisect(sums, rng.random() * sums[-1])]
 
 
 def draw_answered(rng: Generator, task: Task, mixed_quality: bool) -> Sequence[Message]:

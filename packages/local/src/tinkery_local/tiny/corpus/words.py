@@ -11,13 +11,15 @@ KINDS: dict[str, tuple[str, ...]] = {
     "day": ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"),
 }
 THINGS = KINDS["colour"] + KINDS["animal"] + KINDS["fruit"]
-NAMES = ("Ada", "Ben", "Cleo", "Dan", "Eva", "Finn", "Gus", "Hana", "Ivo", "Kim", "Leo", "Mia")
-NAMES += ("Nora", "Otto", "Pia", "Rosa", "Sam", "Tara", "Uma", "Vera", "Will", "Yara", "Zoe", "Max")
+NAMES = (
+    "Ada", "Ben", "Cleo", "Dan", "Eva", "Finn", "Gus", "Hana", "Ivo", "Kim", "Leo", "Mia",
+    "Nora", "Otto", "Pia", "Rosa", "Sam", "Tara", "Uma", "Vera", "Will", "Yara", "Zoe", "Max",
+)  # fmt: skip
 
 
 def pick(rng: Generator, options: Sequence[str]) -> str:
     """One of the options, all equally likely."""
-    return options[rng.integers(len(options))]
+    return options[int(rng.integers(len(options)))]
 
 
 def some_words(rng: Generator, fewest: int, most: int) -> list[str]:
