@@ -105,7 +105,7 @@ def main() -> None:
         print(f"train-math --help                     {time_help():6.2f} s (median of 5)")
         cold = run_main_job(seeds[0], cache)
         print(
-            f"first step, empty compile cache       {cold.first_step_s:6.2f} s   whole run {cold.total_s:.1f}"
+            f"first step, empty compile cache       {cold.first_step_s:6.2f} s   whole run {cold.total_s:.1f} s"
         )
         runs = [run_main_job(seed, cache) for seed in seeds]
     finally:
