@@ -2,7 +2,9 @@
 
 import asyncio
 import os
-import socket
+import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -101,25 +103,46 @@ async def test_nobody_at_the_url(workplace: Path) -> None:
     )
 
 
-async def test_somebody_at_the_url_who_never_answers(workplace: Path) -> None:
+CLIENT_OF_A_SILENT_SERVICE = """
+import asyncio, os, socket, sys
+from pathlib import Path
+from tinkery_core.backend import LocalBackend
+from tinkery_core.errors import ServiceError
+
+async def never_answers(folder):
     with socket.create_server(("127.0.0.1", 0)) as silent:
         url = f"http://127.0.0.1:{silent.getsockname()[1]}"
-        service = LocalBackend(base_url=url, start_timeout_s=0.2)(workplace, TINY)
-        with pytest.raises(ServiceError, match=f"{url} has not answered for 0\\.2 s"):
-            async with service.connect():
-                pass
+        async with LocalBackend(base_url=url, start_timeout_s=0.2)(folder, ["tinkery/tiny"]).connect():
+            pass
 
-
-async def test_a_service_that_falls_silent_ends_the_run(workplace: Path) -> None:
-    own = LocalBackend()(workplace, TINY)
-    assert isinstance(own, LocalService)
+async def falls_silent(folder):
+    own = LocalBackend()(folder, ["tinkery/tiny"])
     async with own.connect():
         url = own.url
-    other = LocalBackend(base_url=url, patience_s=0.5)(workplace, TINY)
-    with pytest.raises(ServiceError, match=r"has not answered for 0\.5 s|does not answer any more"):
-        async with other.connect():
-            own.close()
-            await asyncio.Event().wait()
+    async with LocalBackend(base_url=url, patience_s=0.5)(folder, ["tinkery/tiny"]).connect():
+        own.close()
+        await asyncio.Event().wait()
+
+try:
+    asyncio.run(globals()[sys.argv[1]](Path(sys.argv[2])))
+except ServiceError as error:
+    print(error, flush=True)
+    os._exit(0)
+"""
+
+
+@pytest.mark.parametrize(
+    ("service", "message"),
+    [
+        ("never_answers", r"has not answered for 0\.2 s\.\nCheck backend\.base_url"),
+        ("falls_silent", r"has not answered for 0\.5 s|does not answer any more"),
+    ],
+)
+def test_a_silent_service_ends_the_run(service: str, message: str, workplace: Path) -> None:
+    # In a process of its own: the SDK goes on waiting in its threads, and other clients of the process with it.
+    client = [sys.executable, "-c", CLIENT_OF_A_SILENT_SERVICE, service, str(workplace)]
+    ended = subprocess.run(client, capture_output=True, text=True, timeout=60, check=False)
+    assert re.search(message, ended.stdout), ended.stderr
 
 
 async def test_a_body_that_ends_first_is_not_touched() -> None:
