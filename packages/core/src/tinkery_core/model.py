@@ -20,6 +20,10 @@ class ModelConfig:
     lora_rank: int = chz.field(
         default=32, validator=at_least(1), doc="rank of the LoRA adapter that is trained"
     )
+    start_from: str | None = chz.field(
+        default=None,
+        doc="training state whose weights the run starts with, tinker://…/weights/…; null is a fresh adapter",
+    )
     renderer: str | None = chz.field(
         default=None,
         doc="chat format of the `renderers` package, e.g. qwen3; null finds it by the model's name",

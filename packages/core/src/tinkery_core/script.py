@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import chz
 
 from tinkery_core.backend import Backend
 from tinkery_core.config.checks import at_least
+from tinkery_core.evaluators import EvaluatorBuilder
 from tinkery_core.model import ModelConfig
 from tinkery_core.tracking import LoggingConfig
 
@@ -26,6 +29,15 @@ class ScriptConfig:
     )
     save_every: int = chz.field(
         default=20, validator=at_least(0), doc="steps between checkpoints; 0 saves at the end only"
+    )
+    rolling_save_every: int = chz.field(
+        default=0,
+        validator=at_least(0),
+        doc="steps between checkpoints of which only the last is kept; 0 is none",
+    )
+    evaluators: Mapping[str, EvaluatorBuilder] = chz.field(
+        default_factory=dict[str, EvaluatorBuilder],
+        doc="further evaluations by name, reported as test/<name>/…",
     )
     dry_run: bool = chz.field(default=False, doc="print the plan without calling any service")
     backend: Backend = chz.field(doc="which Tinker service trains and samples")

@@ -7,8 +7,10 @@ from tinkery_core.config.checks import at_least, more_than
 from tinkery_core.script import ScriptConfig
 
 from tinkery_rl.algorithm import Algorithm
+from tinkery_rl.guard import Guard
 from tinkery_rl.modes import Mode
 from tinkery_rl.optimizer import OptimizerConfig
+from tinkery_rl.rollout_config import RolloutConfig
 from tinkery_rl.types import RLDatasetBuilder, RLSetup
 
 
@@ -20,6 +22,10 @@ class RLConfig(ScriptConfig):
     algorithm: Algorithm = chz.field(doc="from rewards to a loss")
     mode: Mode = chz.field(doc="which trajectories enter which step")
     optimizer: OptimizerConfig = chz.field(default_factory=OptimizerConfig, doc="Adam and its schedule")
+    rollouts: RolloutConfig = chz.field(
+        default_factory=RolloutConfig, doc="bounds on rollouts, and what happens when one fails"
+    )
+    guard: Guard = chz.field(default_factory=Guard, doc="what happens when sampler and trainer disagree")
     learning_rate: float = chz.field(
         default=1e-4, validator=more_than(0), doc="peak learning rate of the LoRA adapter"
     )

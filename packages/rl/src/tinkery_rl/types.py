@@ -106,6 +106,20 @@ class TrajectoryGroup:
         ]
 
 
+@dataclass(frozen=True)
+class GroupResult:
+    """What became of a group: its trajectories, or None where too few members came through; and what went wrong.
+
+    `num_failures` counts failed attempts of whole groups and failed members, `num_retries` the groups played
+    again, `num_members_left_out` the members that are missing from `group`.
+    """
+
+    group: TrajectoryGroup | None
+    num_failures: int = 0
+    num_retries: int = 0
+    num_members_left_out: int = 0
+
+
 @chz.chz
 class EnvGroupBuilder(ABC):
     """Makes the envs of one group: several attempts at one problem, or the seats of one game. Must pickle."""
@@ -124,6 +138,13 @@ class EnvGroupBuilder(ABC):
     async def cleanup(self) -> None:
         """Release what the group holds (containers, connections). Called once, also after a failure."""
         return
+
+    @property
+    def members_interact(self) -> bool:
+        """Whether members wait for each other, as the seats of a game do: then they fail together, and none may
+        be kept back until all have started.
+        """
+        return False
 
     def logging_tags(self) -> Sequence[str]:
         """Names under which this group's metrics are averaged, beside `all`: `env/<tag>/…`."""
