@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import chz
 from tinkery_core.config.checks import at_least, more_than
+from tinkery_core.optimizer import OptimizerConfig
 from tinkery_core.script import ScriptConfig
 
 from tinkery_rl.algorithm import Algorithm
 from tinkery_rl.guard import Guard
 from tinkery_rl.modes import Mode
-from tinkery_rl.optimizer import OptimizerConfig
 from tinkery_rl.rollout_config import RolloutConfig
 from tinkery_rl.types import RLDatasetBuilder, RLSetup
 

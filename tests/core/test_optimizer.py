@@ -3,7 +3,7 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tinkery_rl.optimizer import OptimizerConfig
+from tinkery_core.optimizer import OptimizerConfig
 
 lengths = st.integers(1, 500)
 

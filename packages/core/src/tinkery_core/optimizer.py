@@ -6,6 +6,7 @@ import math
 from typing import TYPE_CHECKING, Literal
 
 import chz
+
 from tinkery_core.config.checks import at_least
 
 if TYPE_CHECKING:
