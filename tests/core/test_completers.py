@@ -3,7 +3,7 @@
 import asyncio
 import gc
 from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -109,6 +109,34 @@ async def test_refused_requests_of_a_group_are_one_error(server: RunningServer) 
     gc.collect()
     await asyncio.sleep(0)
     assert unheard == []
+
+
+async def test_how_a_withdrawn_request_ends_is_nobodys_business(
+    server: RunningServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The SDK's task of a request may outlive its cancellation, and fail when the session closes."""
+
+    async def fails(message: str) -> None:
+        with suppress(asyncio.CancelledError):
+            await asyncio.sleep(0)
+        raise ValueError(message)
+
+    async def forget(message: str, *, withdrawn: bool) -> None:
+        task = asyncio.ensure_future(fails(message))
+        await asyncio.sleep(0)
+        if withdrawn:
+            task.cancel()
+        await asyncio.wait([task])
+        del task
+        gc.collect()
+
+    async with base_model(server) as client:
+        holder = client.holder
+        await holder.run_coroutine_threadsafe(forget("unheard", withdrawn=True))
+        await holder.run_coroutine_threadsafe(forget("heard", withdrawn=False))
+    reports = [record for record in caplog.records if "never retrieved" in record.getMessage()]
+    assert len(reports) == 1
+    assert "ValueError('heard')" in reports[0].getMessage()
 
 
 async def test_messages(server: RunningServer) -> None:

@@ -82,10 +82,21 @@ async def open_client(base_url: str | None, api_key: str | None) -> tinker.Servi
         import tinker
 
         service = tinker.ServiceClient(base_url=base_url, api_key=api_key)
-        _ = service.holder
+        service.holder.get_loop().set_exception_handler(_forget_withdrawn)
         return service
 
     return await asyncio.wrap_future(in_daemon_thread(connect))
+
+
+def _forget_withdrawn(loop: asyncio.AbstractEventLoop, context: dict[str, object]) -> None:
+    """What asyncio has to say on the SDK's own event loop, except how a request ended that was withdrawn.
+
+    The SDK's task of a request now and then outlives its cancellation, if that comes while the request is being
+    posted. It fails when the session closes, and nobody is left to hear of it.
+    """
+    task = context.get("future")
+    if not (isinstance(task, asyncio.Task) and task.cancelling()):
+        loop.default_exception_handler(context)
 
 
 @asynccontextmanager
