@@ -10,9 +10,10 @@ from tinkery_core.config.compose import compose
 from tinkery_core.config.loader import make_loader
 from tinkery_core.config.resolve import resolve
 from tinkery_core.errors import UserError
-from tinkery_rl.algorithm import Algorithm
+from tinkery_rl.algorithm import Algorithm, DynamicSampling
 from tinkery_rl.config import RLConfig
-from tinkery_rl.losses import GSPO, PPO
+from tinkery_rl.losses import GSPO, PPO, ImportanceSampling
+from tinkery_rl.reference import KLPenalty
 from tinkery_rl.types import GroupReward, Observation, Trajectory, TrajectoryGroup, Transition
 
 Lines = list[dict[str, float]]
@@ -40,9 +41,10 @@ def group(*rewards: float) -> TrajectoryGroup:
 
 
 def weights(algorithm: Algorithm) -> list[float]:
-    """Token weights of two groups, whose members have 1, 2, 1 and 2 tokens."""
-    weights_P_G = algorithm.token_weights([group(1.0, 0.0), group(0.0, 0.0)])
-    return np.concatenate(weights_P_G).round(5).tolist()
+    """Advantages times token weights of two groups, whose members have 1, 2, 1 and 2 tokens."""
+    groups_P = [group(1.0, 0.0), group(0.0, 0.0)]
+    weights_PG = np.concatenate(algorithm.token_weights(groups_P))
+    return (np.concatenate(algorithm.advantages(groups_P)) * weights_PG).round(5).tolist()
 
 
 @pytest.mark.parametrize(
@@ -59,9 +61,9 @@ def weights(algorithm: Algorithm) -> list[float]:
     ],
 )
 def test_each_algorithm_weighs_tokens_as_its_paper_says(name: str, loss: str, expected: list[float]) -> None:
-    algorithm = resolved(f"algorithm={name}").algorithm
-    assert algorithm.loss.name == loss
-    assert weights(algorithm) == pytest.approx(expected, abs=1e-4)
+    config = resolved(f"algorithm={name}")
+    assert config.loss.name == loss
+    assert weights(config.algorithm) == pytest.approx(expected, abs=1e-4)
 
 
 def test_the_table_above_names_each_algorithm_that_is_shipped() -> None:
@@ -83,9 +85,29 @@ async def test_the_service_takes_each_loss_with_its_settings(
 
 
 def test_a_setting_of_a_loss_is_set_alone() -> None:
-    loss = resolved("algorithm=ppo", "algorithm.loss.clip_high_threshold=1.28").algorithm.loss
+    loss = resolved("algorithm=ppo", "algorithm.loss.clip_high_threshold=1.28").loss
     assert loss == PPO(clip_high_threshold=1.28)
     assert loss.settings() == {"clip_low_threshold": 0.8, "clip_high_threshold": 1.28}
+
+
+@pytest.mark.parametrize("name", ["grpo", "dr_grpo", "rloo", "reinforce"])
+def test_where_the_policy_that_samples_is_not_the_one_that_trains_the_loss_is_clipped(name: str) -> None:
+    """Unbounded importance sampling is for those who ask for it."""
+    assert isinstance(resolved(f"algorithm={name}", "mode=on_policy").loss, ImportanceSampling)
+    assert resolved(f"algorithm={name}", "mode=off_policy").loss == PPO()
+    assert resolved(f"algorithm={name}", "num_substeps=2").loss == PPO()
+    asked = resolved(
+        f"algorithm={name}", "mode=off_policy", "algorithm.loss._target_=tinkery_rl.losses.ImportanceSampling"
+    )
+    assert isinstance(asked.loss, ImportanceSampling)
+
+
+def test_parts_of_an_algorithm_are_switched_on_by_their_first_key() -> None:
+    algorithm = resolved(
+        "algorithm.kl_penalty.coef=0.1", "algorithm.dynamic_sampling.max_batches=4"
+    ).algorithm
+    assert algorithm.kl_penalty == KLPenalty(coef=0.1)
+    assert algorithm.dynamic_sampling == DynamicSampling(max_batches=4)
 
 
 @pytest.mark.parametrize(
@@ -102,6 +124,25 @@ def test_a_setting_of_a_loss_is_set_alone() -> None:
             "clip thresholds must satisfy 0 ≤ low < high",
         ),
         (["algorithm=dro", "algorithm.loss.beta=0"], "algorithm.loss.beta=0"),
+        (
+            ["mode=streamed", "algorithm=cispo"],
+            "mode=streamed trains on a minibatch before the rest of its batch is known, and "
+            "algorithm.length_normalisation=per_batch_token needs the whole batch",
+        ),
+        (["mode=streamed", "algorithm=reinforce"], "algorithm.baseline=batch_mean needs the whole batch"),
+        (["mode=streamed", "num_substeps=2"], "mode=streamed takes one optimizer step a batch"),
+        (
+            ["mode=streamed", "mode.num_minibatches=17"],
+            "mode.num_minibatches=17 is more than groups_per_batch=16",
+        ),
+        (["mode=off_policy", "mode.max_steps_off_policy=0"], "mode.max_steps_off_policy=0"),
+        (
+            ["algorithm=reinforce", "algorithm.dynamic_sampling.max_batches=2"],
+            "with baseline=batch_mean groups with one reward teach too: choose baseline=group_mean",
+        ),
+        (["algorithm.baseline=seat_mean"], "baseline=seat_mean doesn't subtract that mean"),
+        (["max_steps=5", "optimizer.warmup_steps=5"], "optimizer.warmup_steps=5 leaves none of max_steps=5"),
+        (["rollouts.min_alive=1.5"], "rollouts.min_alive is a share of a group, at most 1, got 1.5"),
         (["algorithm.baseline=group_median"], "algorithm.baseline=group_median"),
         (["optimizer.schedule=step"], "optimizer.schedule=step"),
         (["learning_rate=0"], "learning_rate=0"),

@@ -1,10 +1,11 @@
 """Metrics by hand: what is averaged over what, and that nobody's tag leaks into another's."""
 
+from math import exp
+
 import numpy as np
 import pytest
 from tinkery_core.completers import Completion
 from tinkery_rl.datums import make_datum, split_sequences
-from tinkery_rl.losses import ImportanceSampling
 from tinkery_rl.metrics import policy_metrics, rollout_metrics
 from tinkery_rl.types import GroupReward, Observation, Trajectory, TrajectoryGroup, Transition
 
@@ -35,6 +36,7 @@ def test_rollout_metrics_by_hand() -> None:
             "env/all/ac_tokens_per_turn": 3.0,
             "env/all/ob_tokens_per_turn": 2.0,
             "env/all/frac_truncated": 1 / 4,
+            "env/all/frac_cut": 0.0,
             "env/all/total_episodes": 4.0,
             "env/all/total_turns": 5.0,
             "env/all/total_ac_tokens": 15.0,
@@ -63,8 +65,12 @@ def test_tags_average_over_their_own_groups_only() -> None:
 
 def test_policy_metrics_count_sampled_tokens_only() -> None:
     (sequence,) = split_sequences(episode(1.0))
-    made = make_datum(sequence, 1.0, ImportanceSampling())
+    made = make_datum(sequence, 1.0)
     trainer_logprobs = np.array([-100.0, -1.5, -2.0, -3.25], dtype=np.float32)
     assert policy_metrics([made], [trainer_logprobs]) == pytest.approx(
-        {"optim/kl_sample_train": (0.5 + 0.0 + 0.25) / 3, "optim/entropy": 2.0}
+        {
+            "optim/kl_sample_train": (0.5 + 0.0 + 0.25) / 3,
+            "optim/kl_sample_train_k3": (exp(-0.5) - 0.5 + 0.0 + exp(-0.25) - 0.75) / 3,
+            "optim/entropy": 2.0,
+        }
     )

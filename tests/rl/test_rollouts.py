@@ -8,8 +8,11 @@ import chz
 import pytest
 from tinkery_core.completers import Completion, Stop
 from tinkery_core.errors import UserError
-from tinkery_rl.rollouts import RolloutError, gather, rollout_batch, rollout_group
+from tinkery_rl.rollout_config import RolloutConfig
+from tinkery_rl.rollouts import RolloutError, gather, play_batch, play_group
 from tinkery_rl.types import Env, EnvGroupBuilder, GroupReward, Observation, StepResult, Trajectory
+
+LIMITS = RolloutConfig()
 
 
 async def echo(prompt: list[int], stop: Stop | None = None) -> Completion:
@@ -77,7 +80,8 @@ class CountingGroup(EnvGroupBuilder):
 
 
 async def test_a_group_keeps_the_order_of_its_members_turns_and_tokens() -> None:
-    group = await rollout_group(CountingGroup(), echo, "here")
+    group = (await play_group(CountingGroup(), echo, "here", LIMITS)).group
+    assert group is not None
     first, second = group.trajectories_G
     assert [t.observation.tokens for t in first.transitions] == [[0], [0, 0, 1], [0, 0, 1, 1, 2]]
     assert [t.action.tokens for t in second.transitions] == [[10], [11], [12]]
@@ -88,8 +92,8 @@ async def test_a_group_keeps_the_order_of_its_members_turns_and_tokens() -> None
 
 
 async def test_a_batch_keeps_the_order_of_its_groups() -> None:
-    groups_P = await rollout_batch([CountingGroup(name=name) for name in "abc"], echo, "batch 0")
-    assert [group.tags for group in groups_P] == [["a"], ["b"], ["c"]]
+    results_P = await play_batch([CountingGroup(name=name) for name in "abc"], echo, "batch 0", LIMITS)
+    assert [result.group and result.group.tags for result in results_P] == [["a"], ["b"], ["c"]]
 
 
 @pytest.mark.parametrize(
@@ -111,14 +115,14 @@ async def test_a_batch_keeps_the_order_of_its_groups() -> None:
 )
 async def test_a_failure_names_its_place_and_all_groups_clean_up(broken: CountingGroup, message: str) -> None:
     with pytest.raises(RolloutError) as raised:
-        await rollout_batch([CountingGroup(name="sound"), broken], echo, "batch 7")
+        await play_batch([CountingGroup(name="sound"), broken], echo, "batch 7", LIMITS)
     assert str(raised.value) == message
     assert sorted(cleaned) == ["broken", "sound"]
 
 
 async def test_an_empty_group_is_a_failure_too() -> None:
     with pytest.raises(RolloutError, match=r"here: EmptyGroup.make_envs made no envs"):
-        await rollout_group(EmptyGroup(), echo, "here")
+        await play_group(EmptyGroup(), echo, "here", LIMITS)
 
 
 @chz.chz
@@ -136,10 +140,10 @@ async def test_rewards_that_nobody_could_learn_from_are_a_failure(monkeypatch: p
 
     monkeypatch.setattr(CountingGroup, "compute_group_rewards", rewards)
     with pytest.raises(RolloutError, match=r"^here: rewards have to be finite, got \[nan, nan\]$"):
-        await rollout_group(CountingGroup(), echo, "here")
+        await play_group(CountingGroup(), echo, "here", LIMITS)
     monkeypatch.setattr(CountingGroup, "compute_group_rewards", too_few)
     with pytest.raises(RolloutError, match="compute_group_rewards gave 1 rewards to 2 members"):
-        await rollout_group(CountingGroup(), echo, "here")
+        await play_group(CountingGroup(), echo, "here", LIMITS)
 
 
 async def test_what_the_user_can_correct_is_passed_on_as_it_is() -> None:
@@ -153,7 +157,7 @@ async def test_what_the_user_can_correct_is_passed_on_as_it_is() -> None:
             return [Refusing(0)]
 
     with pytest.raises(UserError, match="choose another model"):
-        await rollout_group(RefusingGroup(), echo, "here")
+        await play_group(RefusingGroup(), echo, "here", LIMITS)
 
 
 async def test_a_failing_policy_ends_the_batch_as_itself() -> None:
@@ -161,7 +165,7 @@ async def test_a_failing_policy_ends_the_batch_as_itself() -> None:
         raise ConnectionError("lost")
 
     with pytest.raises(ConnectionError, match="lost"):
-        await rollout_batch([CountingGroup(), CountingGroup()], broken, "batch 0")
+        await play_batch([CountingGroup(), CountingGroup()], broken, "batch 0", LIMITS)
     assert cleaned == ["counting", "counting"]
 
 
@@ -189,7 +193,7 @@ async def test_first_actions_wait_for_the_slowest_env_so_that_they_arrive_togeth
         return await echo(prompt, stop)
 
     arrived_together: list[int] = []
-    await rollout_group(MixedGroup(num_envs=2), policy, "here")
+    await play_group(MixedGroup(num_envs=2), policy, "here", LIMITS)
     assert arrived_together[:2] == [2, 2]
 
 

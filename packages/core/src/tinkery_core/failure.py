@@ -18,7 +18,7 @@ class Failure:
 
 def describe_failure(error: BaseException) -> Failure:
     """The message of an error; of a group of errors, of the one that explains most."""
-    error = _most_telling(error)
+    error = most_telling(error)
     match error:
         case UserError():
             return Failure(str(error), is_usage=True)
@@ -26,7 +26,7 @@ def describe_failure(error: BaseException) -> Failure:
             return Failure(str(error), is_usage=False)
         case OSError(strerror=str(reason), filename=str(name)):
             return Failure(f"{reason}: {name}", is_usage=False)
-        case _ if type(error).__module__.partition(".")[0] == "tinker":
+        case _ if is_from_the_sdk(error):
             return Failure(f"The service refused a request: {in_its_words(error)}", is_usage=False)
         case _:
             return Failure(f"{type(error).__name__}: {error}", is_usage=False)
@@ -37,7 +37,13 @@ def in_its_words(error: BaseException) -> str:
     return str(error).removeprefix("Request failed: ").partition(" for self.request_id=")[0]
 
 
-def _most_telling(error: BaseException) -> BaseException:
+def is_from_the_sdk(error: BaseException) -> bool:
+    """Whether the service refused something, or could not be reached (asked by name: the SDK may not be imported)."""
+    return type(error).__module__.partition(".")[0] == "tinker"
+
+
+def most_telling(error: BaseException) -> BaseException:
+    """The error itself; of a group of errors, the one that explains most."""
     leaves = _leaves(error)
     for kind in (UserError, ServiceError):
         for leaf in leaves:

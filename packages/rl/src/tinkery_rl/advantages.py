@@ -55,6 +55,20 @@ def batch_mean(rewards_P_G: Sequence[Array]) -> list[Array]:
     return [rewards_G - rewards_PG.mean() for rewards_G in rewards_P_G]
 
 
+def seat_mean(rewards_P_G: Sequence[Array]) -> list[Array]:
+    r"""$A_{p,g} = r_{p,g} - \frac{1}{P}\sum_q r_{q,g}$: each seat of a game against the same seat of the batch's games.
+
+    In a zero-sum game the mean over opposite seats of one game is zero whoever wins, so `group_mean` would
+    subtract nothing and leave in what a seat is worth by itself, such as the first move. Member g of a group
+    is seat g; a seat that only one group has gets advantage zero.
+    """
+    means_G = [
+        float(np.mean([rewards_G[seat] for rewards_G in rewards_P_G if rewards_G.size > seat]))
+        for seat in range(max((rewards_G.size for rewards_G in rewards_P_G), default=0))
+    ]
+    return [rewards_G - np.array(means_G[: rewards_G.size]) for rewards_G in rewards_P_G]
+
+
 def no_baseline(rewards_P_G: Sequence[Array]) -> list[Array]:
     r"""$A_i = r_i$: the plain score-function estimator."""
     return [rewards_G.copy() for rewards_G in rewards_P_G]
@@ -104,6 +118,7 @@ BASELINES: dict[str, BatchFn] = {
     "group_mean": group_mean,
     "leave_one_out": leave_one_out,
     "batch_mean": batch_mean,
+    "seat_mean": seat_mean,
     "none": no_baseline,
 }
 SCALES: dict[str, BatchFn] = {"group_std": group_std, "batch_std": batch_std, "none": no_scale}

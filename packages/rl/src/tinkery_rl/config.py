@@ -9,7 +9,8 @@ from tinkery_core.script import ScriptConfig
 
 from tinkery_rl.algorithm import Algorithm
 from tinkery_rl.guard import Guard
-from tinkery_rl.modes import Mode
+from tinkery_rl.losses import PPO, ImportanceSampling, Loss
+from tinkery_rl.modes import Mode, Streamed
 from tinkery_rl.rollout_config import RolloutConfig
 from tinkery_rl.types import RLDatasetBuilder, RLSetup
 
@@ -59,6 +60,53 @@ class RLConfig(ScriptConfig):
                 f"group_size=1 leaves algorithm.baseline={self.algorithm.baseline} nothing to compare with, "
                 "so every advantage would be zero: raise group_size, or choose algorithm=reinforce"
             )
+
+    @chz.validate
+    def _streams_need_no_whole_batch(self) -> None:
+        if not isinstance(self.mode, Streamed):
+            return
+        if self.algorithm.over_the_batch is not None:
+            raise ValueError(
+                f"mode=streamed trains on a minibatch before the rest of its batch is known, and "
+                f"algorithm.{self.algorithm.over_the_batch} needs the whole batch: choose mode=on_policy, or an "
+                "algorithm over groups, such as grpo or rloo"
+            )
+        if self.num_substeps > 1:
+            raise ValueError(
+                f"mode=streamed takes one optimizer step a batch, so num_substeps={self.num_substeps} cannot be: "
+                "choose mode=on_policy, or num_substeps=1"
+            )
+        if self.mode.num_minibatches > self.groups_per_batch:
+            raise ValueError(
+                f"mode.num_minibatches={self.mode.num_minibatches} is more than "
+                f"groups_per_batch={self.groups_per_batch}, and each minibatch needs at least one group"
+            )
+
+    @chz.validate
+    def _warm_up_ends(self) -> None:
+        if self.max_steps is not None and self.optimizer.warmup_steps >= self.max_steps:
+            raise ValueError(
+                f"optimizer.warmup_steps={self.optimizer.warmup_steps} leaves none of max_steps={self.max_steps} "
+                "to train at the full learning_rate: lower warmup_steps"
+            )
+
+    @property
+    def loss(self) -> Loss:
+        """The algorithm's loss, or the one that fits where it names none.
+
+        Importance sampling has no bound: where the policy that samples is not the one that trains, a few large
+        ratios would rule the gradient, so there the clipped loss is used.
+        """
+        if self.algorithm.loss is not None:
+            return self.algorithm.loss
+        on_policy = not self.mode.is_off_policy and self.num_substeps == 1
+        return ImportanceSampling() if on_policy else PPO()
+
+    @property
+    def batches_per_step(self) -> int:
+        """How many batches of the dataset belong to one step."""
+        dynamic = self.algorithm.dynamic_sampling
+        return 1 if dynamic is None else dynamic.max_batches
 
     @property
     def setup(self) -> RLSetup:

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 from tinkery_core.completers import SamplingCompleter
 
-from tinkery_rl.metrics import rollout_metrics
-from tinkery_rl.rollouts import rollout_batch
+from tinkery_rl.metrics import failure_metrics, rollout_metrics
+from tinkery_rl.rollouts import play_batch
 
 if TYPE_CHECKING:
     import tinker
@@ -17,12 +17,13 @@ if TYPE_CHECKING:
 
 
 class HeldOutEvaluator:
-    """Rolls out each group of a dataset once and reports its metrics under `test/`.
+    """Rolls out each group of a dataset once and reports its metrics under `<name>/`.
 
     Each evaluation samples with the same seeds, so that two policies are compared on the same dice.
     """
 
-    def __init__(self, dataset: RLDataset, config: RLConfig) -> None:
+    def __init__(self, dataset: RLDataset, config: RLConfig, name: str = "test") -> None:
+        self.name = name
         self.dataset = dataset
         self.config = config
 
@@ -36,5 +37,7 @@ class HeldOutEvaluator:
         builders = [
             builder for index in range(len(self.dataset)) for builder in self.dataset.get_batch(index)
         ]
-        groups_P = await rollout_batch(builders, policy, "test")
-        return {f"test/{name}": value for name, value in rollout_metrics(groups_P).items()}
+        results_P = await play_batch(builders, policy, self.name, self.config.rollouts)
+        groups_P = [result.group for result in results_P if result.group is not None]
+        metrics = rollout_metrics(groups_P) | failure_metrics(results_P)
+        return {f"{self.name}/{key}": value for key, value in metrics.items()}

@@ -6,16 +6,17 @@ trained on never shifts what is reported.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from tinkery_rl.advantages import is_constant
+from tinkery_rl.datums import reference_gap
 
 if TYPE_CHECKING:
     from tinkery_rl.datums import Floats, TrainingDatum
-    from tinkery_rl.types import Trajectory, TrajectoryGroup
+    from tinkery_rl.types import GroupResult, Trajectory, TrajectoryGroup
 
 
 def rollout_metrics(groups_P: Sequence[TrajectoryGroup]) -> dict[str, float]:
@@ -45,6 +46,7 @@ def _group_metrics(groups_P: Sequence[TrajectoryGroup]) -> dict[str, float]:
         "ac_tokens_per_turn": num_sampled / num_turns,
         "ob_tokens_per_turn": _num_observed(trajectories_PG) / num_turns,
         "frac_truncated": _num_truncated(trajectories_PG) / len(trajectories_PG),
+        "frac_cut": sum(trajectory.cut is not None for trajectory in trajectories_PG) / len(trajectories_PG),
         "total_episodes": float(len(trajectories_PG)),
         "total_turns": float(num_turns),
         "total_ac_tokens": float(num_sampled),
@@ -89,17 +91,59 @@ def _by_group(groups_P: Sequence[TrajectoryGroup]) -> dict[str, float]:
     }
 
 
+def update_metrics(
+    data_D: Sequence[TrainingDatum],
+    logprobs_D: Sequence[Floats],
+    reference_logprobs_D: Sequence[Floats],
+    loss_sum: float,
+    reports: Sequence[Mapping[str, float]],
+) -> dict[str, float]:
+    """What a step's update reports: its size, its loss a token, the divergence of policies, the data's age.
+
+    `reports` is what the service says of each optimizer step; those are averaged under their own names.
+    """
+    num_tokens = sum(int(datum.sampled_T.sum()) for datum in data_D)
+    metrics = {"optim/num_datums": float(len(data_D)), "optim/num_tokens": float(num_tokens)}
+    if not data_D:
+        return metrics
+    metrics["optim/loss"] = loss_sum / num_tokens
+    metrics |= policy_metrics(data_D, logprobs_D)
+    if reference_logprobs_D:
+        metrics["optim/kl_reference"] = reference_gap(data_D, reference_logprobs_D)
+    ages_D = [datum.policy_age for datum in data_D]
+    metrics |= {
+        "train/policy_age/mean": float(np.mean(ages_D)),
+        "train/policy_age/max": float(max(ages_D)),
+        "train/policy_age/min": float(min(ages_D)),
+    }
+    names = sorted(set(reports[0]).intersection(*reports)) if reports else []
+    return metrics | {f"optim/{name}": float(np.mean([report[name] for report in reports])) for name in names}
+
+
 def policy_metrics(data_D: Sequence[TrainingDatum], trainer_logprobs_D: Sequence[Floats]) -> dict[str, float]:
     r"""How far trainer and sampler are apart, over the sampled tokens of the data.
 
-    With $q_t$ the sampler's and $p_t$ the trainer's log-probability of the sampled token: `kl_sample_train`
-    is the mean of $q_t - p_t$, an estimate of $\mathrm{KL}(q \| p)$ (k1 of joschu.net/blog/kl-approx.html);
-    `entropy` is the mean of $-q_t$.
+    With $q_t$ the sampler's and $p_t$ the trainer's log-probability of the sampled token, two estimates of
+    $\mathrm{KL}(q \| p)$ (joschu.net/blog/kl-approx.html): `kl_sample_train` is the mean of $q_t - p_t$ (k1),
+    unbiased; `kl_sample_train_k3` that of $e^{p_t - q_t} - 1 - (p_t - q_t)$ (k3), never negative, so that no
+    difference cancels another. `entropy` is the mean of $-q_t$.
     """
     sampled = np.concatenate([datum.sampled_T for datum in data_D]) > 0
     sampler_logprobs = np.concatenate([datum.logprobs_T for datum in data_D])[sampled].astype(np.float64)
     trainer_logprobs = np.concatenate(list(trainer_logprobs_D))[sampled].astype(np.float64)
+    log_ratios = trainer_logprobs - sampler_logprobs
     return {
-        "optim/kl_sample_train": float(np.mean(sampler_logprobs - trainer_logprobs)),
+        "optim/kl_sample_train": float(np.mean(-log_ratios)),
+        "optim/kl_sample_train_k3": float(np.mean(np.expm1(log_ratios) - log_ratios)),
         "optim/entropy": float(np.mean(-sampler_logprobs)),
+    }
+
+
+def failure_metrics(results: Sequence[GroupResult]) -> dict[str, float]:
+    """What went wrong in rollouts and what it cost. The members of a group left out are not counted one by one."""
+    return {
+        "rollouts/num_failures": float(sum(result.num_failures for result in results)),
+        "rollouts/num_retries": float(sum(result.num_retries for result in results)),
+        "rollouts/num_members_left_out": float(sum(result.num_members_left_out for result in results)),
+        "rollouts/num_groups_left_out": float(sum(result.group is None for result in results)),
     }

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING
-
-from tinkery_rl.rollouts import rollout_batch
 
 if TYPE_CHECKING:
     from tinkery_rl.session import Session
@@ -13,19 +10,10 @@ if TYPE_CHECKING:
 
 async def train_on_policy(session: Session) -> None:
     """Train on each batch exactly once. The line of step `k` is about batch `k` and the policy that sampled it."""
-    snapshot = await session.first_snapshot()
-    for step in range(session.first_step, session.num_steps):
-        started = time.perf_counter()
-        evaluation = await session.start_evaluation(step, snapshot)
-        groups_P = await rollout_batch(session.batch(step), session.policy(snapshot, step), f"batch {step}")
-        sampled = time.perf_counter()
-        pending = await session.enqueue_step(step, groups_P)
-        snapshot = await pending.snapshot
-        trained = time.perf_counter()
-        times = {
-            "time/sampling": sampled - started,
-            "time/training": trained - sampled,
-            "time/total": trained - started,
-        }
-        session.report(pending, evaluation, times)
-    await session.finish(snapshot)
+    for index in range(session.first_step, session.num_steps):
+        await session.snapshot
+        step = await session.open(index)
+        groups = await session.sampler.collect(index)
+        await step.update.add_and_apply(groups, session.config.num_substeps)
+        await session.close(step, groups)
+    await session.finish()

@@ -1,90 +1,202 @@
-"""Rollouts: policy and environments take turns, all groups at once.
-
-Tokens are only ever appended to. The policy sees the tokens that an env gives it, and what it sampled goes
-into the trajectory as it is; text is for envs and graders.
-"""
+"""Rollouts of groups and of batches, and what becomes of them when an environment fails."""
 
 from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Awaitable, Generator, Sequence
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, TypeVar
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
+from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
-from tinkery_core.errors import ServiceError, UserError
-
-from tinkery_rl.types import Trajectory, TrajectoryGroup, Transition
+from tinkery_rl.calls import RolloutError, call_env, clean_up
+from tinkery_rl.episode import Episode
+from tinkery_rl.types import GroupResult, TrajectoryGroup
 
 if TYPE_CHECKING:
     from tinkery_core.completers import TokenCompleter
 
-    from tinkery_rl.types import Env, EnvGroupBuilder, Observation
+    from tinkery_rl.rollout_config import RolloutConfig
+    from tinkery_rl.types import Cut, EnvGroupBuilder, Trajectory
+
+__all__ = ["RolloutError", "gather", "play_batch", "play_group"]
 
 T = TypeVar("T")
 
-
-class RolloutError(Exception):
-    """An environment failed. The message names the env, its group and its member; the cause is the env's own error."""
+Played: TypeAlias = "tuple[Episode, Trajectory]"
 
 
-async def rollout(env: Env, policy: TokenCompleter, observation: Observation, name: str) -> Trajectory:
-    """Play one episode from its first observation to its end. Raises RolloutError, calling the episode `name`."""
-    transitions: list[Transition] = []
-    while True:
-        action = await policy(observation.tokens, observation.stop)
-        with _naming(f"{name}, turn {len(transitions)}: {type(env).__name__}.step"):
-            result = await env.step(action)
-        transitions.append(Transition(observation, action, result.reward, result.metrics))
-        if result.next_observation is None:
-            return Trajectory(transitions)
-        observation = result.next_observation
+async def play_batch(
+    builders_P: Sequence[EnvGroupBuilder], policy: TokenCompleter, name: str, limits: RolloutConfig
+) -> list[GroupResult]:
+    """Play all groups of a batch side by side, at most `max_concurrent_groups` at a time.
+
+    The first failure that is not tolerated ends the others and is raised; so is that no group came through.
+    """
+    places = asyncio.Semaphore(limits.max_concurrent_groups)
+
+    async def play(p: int, builder: EnvGroupBuilder) -> GroupResult:
+        async with places:
+            return await play_group(builder, policy, f"{name}, group {p}", limits)
+
+    results_P = await gather([play(p, builder) for p, builder in enumerate(builders_P)])
+    if results_P and all(result.group is None for result in results_P):
+        raise RolloutError(f"{name}: no group came through. First, {results_P[0].failures[0]}")
+    return results_P
 
 
-async def rollout_group(builder: EnvGroupBuilder, policy: TokenCompleter, name: str) -> TrajectoryGroup:
+async def play_group(
+    builder: EnvGroupBuilder, policy: TokenCompleter, name: str, limits: RolloutConfig
+) -> GroupResult:
     """Play the episodes of one group side by side, then ask the group for its rewards. Always cleans up.
 
-    All first observations are gathered before the first action, so that equal ones become one request
-    whatever the time that each env took to start. Raises RolloutError, calling the group `name`.
+    A group in which anything fails is played again, up to `retries` times. After that, with `min_alive` below 1,
+    failed members are left out of the group, and the group's own failure leaves it out of its batch. Otherwise
+    the failure is raised as RolloutError, calling the group `name`. Errors of the user, of the service and of
+    the policy are raised at once.
+
+    All first observations are gathered before the first action, so that equal ones become one request whatever
+    the time that each env took to start; not so if `members_interact`. A seat that waits in a call for the moves
+    of others waits for their sampling too: `max_call_seconds` has to allow for it.
     """
-    maker = type(builder).__name__
-    try:
-        with _naming(f"{name}: {maker}.make_envs"):
-            envs_G = await builder.make_envs()
-        if not envs_G:
-            raise RolloutError(f"{name}: {maker}.make_envs made no envs")
-        names_G = [f"{name}, member {member}" for member in range(len(envs_G))]
-        observations_G = await gather(
-            [_first_observation(env, name_of_env) for env, name_of_env in zip(envs_G, names_G, strict=True)]
-        )
-        trajectories_G = await gather(
-            [
-                rollout(env, policy, observation, name_of_env)
-                for env, observation, name_of_env in zip(envs_G, observations_G, names_G, strict=True)
-            ]
-        )
-        with _naming(f"{name}: {maker}.compute_group_rewards"):
-            group_rewards_G = await builder.compute_group_rewards(trajectories_G, envs_G)
-    finally:
-        with _naming(f"{name}: {maker}.cleanup"):
-            await builder.cleanup()
-    if len(group_rewards_G) != len(envs_G):
-        raise RolloutError(
-            f"{name}: {maker}.compute_group_rewards gave {len(group_rewards_G)} rewards to {len(envs_G)} members"
-        )
-    group = TrajectoryGroup(trajectories_G, group_rewards_G, builder.logging_tags())
-    if not all(map(math.isfinite, group.rewards_G)):
-        raise RolloutError(f"{name}: rewards have to be finite, got {group.rewards_G}")
-    return group
-
-
-async def rollout_batch(
-    builders_P: Sequence[EnvGroupBuilder], policy: TokenCompleter, name: str
-) -> list[TrajectoryGroup]:
-    """Play all groups of a batch side by side. The first failure ends the others and is raised."""
-    return await gather(
-        [rollout_group(builder, policy, f"{name}, group {p}") for p, builder in enumerate(builders_P)]
+    failures: list[RolloutError] = []
+    for num_retries in range(limits.retries + 1):
+        attempt = _Attempt(builder, policy, name, limits, is_last=num_retries == limits.retries)
+        group = await attempt.play()
+        failures += attempt.failures
+        if group is not None:
+            return GroupResult(group, _texts(failures), num_retries, attempt.num_left_out)
+    if limits.min_alive < 1:
+        return GroupResult(None, _texts(failures), limits.retries)
+    if limits.retries == 0:
+        raise failures[0]
+    raise RolloutError(
+        f"{failures[-1]}\nAll attempts at the group failed (rollouts.retries={limits.retries})."
     )
+
+
+def _texts(failures: Sequence[RolloutError]) -> list[str]:
+    return [str(failure) for failure in failures]
+
+
+class _GameCut(Exception):
+    """A bound cut one seat of a game short, so that the others would wait for it in vain."""
+
+    def __init__(self, cut: Cut) -> None:
+        self.cut: Cut = cut
+
+
+class _Attempt:
+    """One attempt at a group. The last one tolerates failed members, as far as `min_alive` allows."""
+
+    def __init__(
+        self,
+        builder: EnvGroupBuilder,
+        policy: TokenCompleter,
+        name: str,
+        limits: RolloutConfig,
+        is_last: bool,
+    ) -> None:
+        self.failures: list[RolloutError] = []
+        self.num_left_out = 0
+        self._builder = builder
+        self._policy = policy
+        self._name = name
+        self._limits = limits
+        self._share_tolerated = 1 - limits.min_alive if is_last and not builder.members_interact else 0.0
+        self._num_tolerated = 0
+
+    async def play(self) -> TrajectoryGroup | None:
+        """The group, or None if it failed. `failures` says how."""
+        try:
+            group = await self._play()
+        except RolloutError as error:
+            self.failures.append(error)
+            group = None
+        except BaseException:
+            with suppress(Exception):  # something else failed before
+                await self._clean_up()
+            raise
+        try:
+            await self._clean_up()
+        except RolloutError as error:
+            group = group if self.failures else None
+            self.failures.append(error)
+        return group
+
+    async def _play(self) -> TrajectoryGroup:
+        builder = self._builder
+        envs_G = await self._call("make_envs", builder.make_envs)
+        if not envs_G:
+            raise RolloutError(f"{self._place('make_envs')} made no envs")
+        self._num_tolerated = math.floor(self._share_tolerated * len(envs_G) + 1e-9)
+        episodes_G = [
+            Episode(env, self._policy, f"{self._name}, member {member}", self._limits)
+            for member, env in enumerate(envs_G)
+        ]
+        play = self._play_game if builder.members_interact else self._play_members
+        played_G = await play(episodes_G)
+        self.num_left_out = len(envs_G) - len(played_G)
+        envs_G = [episode.env for episode, _ in played_G]
+        trajectories_G = [trajectory for _, trajectory in played_G]
+        rewards_G = await self._call(
+            "compute_group_rewards", lambda: builder.compute_group_rewards(trajectories_G, envs_G)
+        )
+        if len(rewards_G) != len(envs_G):
+            place = self._place("compute_group_rewards")
+            raise RolloutError(f"{place} gave {len(rewards_G)} rewards to {len(envs_G)} members")
+        group = TrajectoryGroup(trajectories_G, rewards_G, builder.logging_tags())
+        if not all(map(math.isfinite, group.rewards_G)):
+            raise RolloutError(f"{self._name}: rewards have to be finite, got {group.rewards_G}")
+        return group
+
+    async def _play_members(self, episodes_G: Sequence[Episode]) -> list[Played]:
+        """All members that came through, each on its own."""
+        observations_G = await gather([self._tolerant(episode.first_observation()) for episode in episodes_G])
+        started = [
+            (episode, observation)
+            for episode, observation in zip(episodes_G, observations_G, strict=True)
+            if observation is not None
+        ]
+        trajectories = await gather(
+            [self._tolerant(episode.play(observation)) for episode, observation in started]
+        )
+        return [
+            (episode, trajectory)
+            for (episode, _), trajectory in zip(started, trajectories, strict=True)
+            if trajectory is not None
+        ]
+
+    async def _tolerant(self, member: Awaitable[T]) -> T | None:
+        try:
+            return await member
+        except RolloutError as error:
+            if len(self.failures) >= self._num_tolerated:
+                raise
+            self.failures.append(error)
+            return None
+
+    async def _play_game(self, episodes_G: Sequence[Episode]) -> list[Played]:
+        """All seats; a bound that cuts one short ends the game for the others where they are."""
+
+        async def play(episode: Episode) -> Played:
+            trajectory = await episode.play(await episode.first_observation())
+            if trajectory.cut is not None:
+                raise _GameCut(trajectory.cut)
+            return episode, trajectory
+
+        try:
+            return await gather([play(episode) for episode in episodes_G])
+        except _GameCut as game:
+            return [(episode, episode.cut_short(game.cut)) for episode in episodes_G]
+
+    async def _clean_up(self) -> None:
+        await clean_up(self._place("cleanup"), self._builder.cleanup, self._limits.max_call_seconds)
+
+    async def _call(self, method: str, call: Callable[[], Awaitable[T]]) -> T:
+        return await call_env(self._place(method), call, self._limits.max_call_seconds)
+
+    def _place(self, method: str) -> str:
+        return f"{self._name}: {type(self._builder).__name__}.{method}"
 
 
 async def gather(awaitables: Sequence[Awaitable[T]]) -> list[T]:
@@ -97,19 +209,3 @@ async def gather(awaitables: Sequence[Awaitable[T]]) -> list[T]:
             future.cancel()
         await asyncio.gather(*futures, return_exceptions=True)
         raise
-
-
-async def _first_observation(env: Env, name: str) -> Observation:
-    with _naming(f"{name}: {type(env).__name__}.initial_observation"):
-        return await env.initial_observation()
-
-
-@contextmanager
-def _naming(place: str) -> Generator[None]:
-    """Make whatever an environment raises a RolloutError that says where; errors of user and service stay."""
-    try:
-        yield
-    except (UserError, ServiceError):
-        raise
-    except Exception as error:
-        raise RolloutError(f"{place} raised {type(error).__name__}: {error}") from error

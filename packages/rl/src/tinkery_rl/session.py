@@ -8,18 +8,18 @@ the lines of all the batches in it, which makes a resume exactly-once.
 from __future__ import annotations
 
 import asyncio
-import hashlib
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from tinkery_core.checkpoints import enqueue_checkpoint
-from tinkery_core.completers import SamplingCompleter
 
-from tinkery_rl.metrics import rollout_metrics
+from tinkery_rl.metrics import failure_metrics, rollout_metrics
 from tinkery_rl.rollouts import gather
+from tinkery_rl.sampling import Snapshot
 from tinkery_rl.transcripts import transcripts
-from tinkery_rl.update import PendingUpdate, enqueue_update
+from tinkery_rl.update import Updater
 
 if TYPE_CHECKING:
     import tinker
@@ -29,128 +29,134 @@ if TYPE_CHECKING:
     from tinkery_core.run import Run
 
     from tinkery_rl.config import RLConfig
-    from tinkery_rl.types import EnvGroupBuilder, RLDataset, TrajectoryGroup
+    from tinkery_rl.reference import Reference
+    from tinkery_rl.sampling import SampledGroup, Sampler
 
 Evaluation = asyncio.Task[dict[str, float]]
 
 
 @dataclass(frozen=True)
-class PendingStep:
-    """A step whose calls are all enqueued. `snapshot` resolves to the policy after it."""
+class OpenStep:
+    """A step in progress: groups are sampled for it and added to its update."""
 
-    step: int
-    groups_P: Sequence[TrajectoryGroup]
-    rollout_metrics: Mapping[str, float]
-    update: PendingUpdate
-    snapshot: tinker.APIFuture[tinker.SamplingClient]
-    checkpoint: PendingCheckpoint | None
+    index: int
+    update: Updater
+    evaluation: Evaluation | None
+    opened_at: float
 
 
 @dataclass
 class Session:
-    """One run in progress. A mode samples and calls these methods, in the order of its steps."""
+    """One run in progress. For each step a mode opens it, samples groups, adds them to its update, and closes it.
+
+    `snapshot` is the policy after the last step that was closed; it ends when the service has applied that step.
+    """
 
     config: RLConfig
     run: Run
     chat: Chat
-    dataset: RLDataset
+    sampler: Sampler
     evaluators: Sequence[Evaluator]
     training_client: tinker.TrainingClient
+    reference: Reference | None
     background: asyncio.TaskGroup
     first_step: int
     num_steps: int
+    snapshot: asyncio.Task[Snapshot] = field(init=False)
     _evaluation: Evaluation | None = field(init=False, default=None)
     _tail: asyncio.Task[None] | None = field(init=False, default=None)
 
-    async def first_snapshot(self) -> tinker.SamplingClient:
-        """The policy that the run starts or resumes with."""
-        return await self.training_client.save_weights_and_get_sampling_client()
+    def __post_init__(self) -> None:
+        self.snapshot = self._enqueue_snapshot(self.first_step)
 
-    def batch(self, step: int) -> Sequence[EnvGroupBuilder]:
-        """The groups of the dataset's batch `step`."""
-        return self.dataset.get_batch(step)
+    async def open(self, step: int) -> OpenStep:
+        """Begin a step: evaluate the snapshot that it starts from, if that is due, and never two at once."""
+        if self._is_due(self.config.eval_every, step):
+            if self._evaluation is not None:
+                await self._evaluation
+            self._evaluation = self.background.create_task(self._evaluate(self.snapshot))
+            return OpenStep(step, self._open_update(step), self._evaluation, time.perf_counter())
+        return OpenStep(step, self._open_update(step), None, time.perf_counter())
 
-    def policy(self, snapshot: tinker.SamplingClient, step: int) -> SamplingCompleter:
-        """The policy of a snapshot, with dice of its own for each step."""
-        return SamplingCompleter(
-            snapshot,
-            seed=_seed(self.config.seed, step),
-            max_tokens=self.config.max_tokens,
-            temperature=self.config.temperature,
-        )
+    def _is_due(self, every: int, step: int) -> bool:
+        return every > 0 and step % every == 0
 
-    async def start_evaluation(self, step: int, snapshot: tinker.SamplingClient) -> Evaluation | None:
-        """Evaluate a snapshot beside the training that follows, if `step` is due, and never two at once."""
-        every = self.config.eval_every
-        if every == 0 or step % every != 0:
-            return None
-        if self._evaluation is not None:
-            await self._evaluation
-        self._evaluation = self.background.create_task(self._evaluate(snapshot))
-        return self._evaluation
-
-    async def _evaluate(self, snapshot: tinker.SamplingClient) -> dict[str, float]:
-        reports = await gather([evaluator(snapshot) for evaluator in self.evaluators])
-        return {name: value for report in reports for name, value in report.items()}
-
-    async def enqueue_step(self, step: int, groups_P: Sequence[TrajectoryGroup]) -> PendingStep:
-        """Enqueue all that a step asks of the trainer: its update, the next snapshot, and a checkpoint if one
-        is due.
-        """
+    def _open_update(self, step: int) -> Updater:
         config = self.config
         learning_rate = config.optimizer.learning_rate(config.learning_rate, step, self.num_steps)
         adam = config.optimizer.adam_params(learning_rate)
-        update = enqueue_update(self.training_client, config.algorithm, adam, groups_P, config.num_substeps)
-        snapshot = self.training_client.save_weights_and_get_sampling_client()
-        checkpoint = await self._enqueue_checkpoint(step + 1)
-        return PendingStep(step, groups_P, rollout_metrics(groups_P), update, snapshot, checkpoint)
+        return Updater(self.training_client, config.algorithm, config.loss, adam, self.reference, step)
+
+    async def _evaluate(self, snapshot: asyncio.Task[Snapshot]) -> dict[str, float]:
+        policy = await snapshot
+        reports = await gather([evaluator(policy.client) for evaluator in self.evaluators])
+        return {name: value for report in reports for name, value in report.items()}
+
+    async def close(self, step: OpenStep, groups: Sequence[SampledGroup]) -> None:
+        """End a step whose update is enqueued: enqueue the next snapshot, and a checkpoint if one is due.
+
+        Its line follows in the background, as soon as its results and all steps before it are in.
+        """
+        closed_at = time.perf_counter()
+        before = self.snapshot
+        self.snapshot = self._enqueue_snapshot(step.index + 1)
+        checkpoint = await self._enqueue_checkpoint(step.index + 1)
+        report = self._report(step, groups, closed_at, before, self.snapshot, self._tail, checkpoint)
+        self._tail = self.background.create_task(report)
+
+    def _enqueue_snapshot(self, version: int) -> asyncio.Task[Snapshot]:
+        saving = self.training_client.save_weights_and_get_sampling_client()
+        return self.background.create_task(self._take(version, saving))
+
+    async def _take(self, version: int, saving: tinker.APIFuture[tinker.SamplingClient]) -> Snapshot:
+        self.sampler.latest = Snapshot(version, await saving, time.perf_counter())
+        return self.sampler.latest
 
     async def _enqueue_checkpoint(self, num_applied: int) -> PendingCheckpoint | None:
         """The checkpoint after the last batch is not made here: it is the final one."""
-        every = self.config.save_every
-        if every == 0 or num_applied % every != 0 or num_applied == self.num_steps:
+        if not self._is_due(self.config.save_every, num_applied) or num_applied == self.num_steps:
             return None
         return await enqueue_checkpoint(self.training_client, self.run, num_applied, "periodic")
 
-    def report(self, pending: PendingStep, evaluation: Evaluation | None, times: Mapping[str, float]) -> None:
-        """Report a step in the background, as soon as its results and all steps before it are in."""
-        self._tail = self.background.create_task(self._report(self._tail, pending, evaluation, times))
-
     async def _report(
         self,
-        previous: asyncio.Task[None] | None,
-        pending: PendingStep,
-        evaluation: Evaluation | None,
-        times: Mapping[str, float],
+        step: OpenStep,
+        groups: Sequence[SampledGroup],
+        closed_at: float,
+        before: asyncio.Task[Snapshot],
+        after: asyncio.Task[Snapshot],
+        tail: asyncio.Task[None] | None,
+        checkpoint: PendingCheckpoint | None,
     ) -> None:
+        applied_at = (await after).taken_at
         metrics = {
-            **pending.rollout_metrics,
-            **await pending.update.metrics(),
-            **(await evaluation if evaluation else {}),
-            "progress/done_frac": (pending.step + 1) / self.num_steps,
-            **times,
+            **rollout_metrics([group.result.group for group in groups if group.result.group is not None]),
+            **failure_metrics([group.result for group in groups]),
+            **await step.update.metrics(),
+            **(await step.evaluation if step.evaluation is not None else {}),
+            "progress/done_frac": (step.index + 1) / self.num_steps,
+            "time/sampling": closed_at - step.opened_at,
+            "time/training": applied_at - closed_at,
+            "time/total": applied_at - (await before).taken_at,
         }
-        if previous is not None:
-            await previous
-        groups_P = pending.groups_P[: self.config.num_groups_to_log]
-        self.run.log_rollouts(transcripts(pending.step, groups_P, self.chat.decode))
-        self.run.log_metrics(pending.step, metrics)
-        if pending.checkpoint is not None:
-            await pending.checkpoint.recorded()
+        if tail is not None:
+            await tail
+        logged = groups[: self.config.num_groups_to_log]
+        self.run.log_rollouts(transcripts(step.index, logged, self.chat.decode))
+        self.run.log_metrics(step.index, metrics)
+        if (warning := self.config.guard.check(step.index, metrics)) is not None:
+            self.run.print(warning)
+        if checkpoint is not None:
+            await checkpoint.recorded()
 
-    async def finish(self, snapshot: tinker.SamplingClient) -> None:
+    async def finish(self) -> None:
         """Save and evaluate the final weights side by side; the last line, with step `num_steps`, is theirs.
 
         The final checkpoint goes on record after that line: where it stands, all is done.
         """
         checkpoint = await enqueue_checkpoint(self.training_client, self.run, self.num_steps, "final")
-        metrics = await self._evaluate(snapshot)
+        metrics = await self._evaluate(self.snapshot)
         if self._tail is not None:
             await self._tail
         self.run.log_metrics(self.num_steps, {**metrics, "progress/done_frac": 1.0})
         await checkpoint.recorded()
-
-
-def _seed(seed: int, step: int) -> int:
-    digest = hashlib.blake2b(f"{seed}/{step}".encode(), digest_size=8).digest()
-    return int.from_bytes(digest)

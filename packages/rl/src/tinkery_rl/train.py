@@ -8,15 +8,21 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 from tinkery_core.checkpoints import open_training_client
+from tinkery_core.errors import UserError
+from tinkery_core.evaluators import EvaluationSetup
 
 from tinkery_rl.evaluation import HeldOutEvaluator
 from tinkery_rl.plan import print_rl_plan
+from tinkery_rl.reference import open_reference
+from tinkery_rl.sampling import Sampler
 from tinkery_rl.session import Session
 
 if TYPE_CHECKING:
+    from tinkery_core.evaluators import Evaluator
     from tinkery_core.run import Run
 
     from tinkery_rl.config import RLConfig
+    from tinkery_rl.types import RLDataset
 
 SHOWN = {
     "reward": "env/all/reward/total",
@@ -28,11 +34,11 @@ SHOWN = {
 async def train(config: RLConfig, run: Run) -> None:
     """Train as configured, or resume where `run` left off, or print the plan of a dry run.
 
-    Raises RolloutError if an environment fails, UserError for a config that cannot work, ServiceError if the
-    service fails.
+    Raises RolloutError if an environment fails, PolicyMismatch if the guard stops the run, UserError for a
+    config that cannot work, ServiceError if the service fails.
     """
     datasets = config.env(config.setup)
-    num_steps = min(len(datasets.train), config.max_steps or len(datasets.train))
+    num_steps = number_of_steps(config, datasets.train)
     if run.dry_run:
         await print_rl_plan(config, datasets, num_steps)
         return
@@ -40,19 +46,49 @@ async def train(config: RLConfig, run: Run) -> None:
         run.print(f"All {num_steps} steps of this run are done: {run.dir}")
         return
     run.progress(num_steps, SHOWN)
-    async with run.connect() as service, background_tasks() as background:
-        session = Session(
-            config=config,
-            run=run,
-            chat=config.model.load_chat(),
-            dataset=datasets.train,
-            evaluators=[HeldOutEvaluator(datasets.test, config)] if datasets.test is not None else [],
-            training_client=await open_training_client(service, config, run),
-            background=background,
-            first_step=run.resume.step if run.resume is not None else 0,
-            num_steps=num_steps,
+    evaluators = make_evaluators(config, datasets.test)
+    async with run.connect() as service:
+        training_client = await open_training_client(service, config, run)
+        penalty = config.algorithm.kl_penalty
+        reference = None if penalty is None else await open_reference(service, training_client, penalty, run)
+        async with background_tasks() as background:
+            session = Session(
+                config=config,
+                run=run,
+                chat=config.model.load_chat(),
+                sampler=Sampler(config, datasets.train),
+                evaluators=evaluators,
+                training_client=training_client,
+                reference=reference,
+                background=background,
+                first_step=run.resume.step if run.resume is not None else 0,
+                num_steps=num_steps,
+            )
+            await config.mode(session)
+
+
+def number_of_steps(config: RLConfig, dataset: RLDataset) -> int:
+    """How many steps the dataset has batches for, at most `max_steps`. Raises UserError if it is none."""
+    available = len(dataset) // config.batches_per_step
+    if available == 0:
+        raise UserError(
+            f"The dataset of env has {len(dataset)} batches, and algorithm.dynamic_sampling.max_batches="
+            f"{config.batches_per_step} takes that many for one step.\n"
+            f"Lower max_batches to {len(dataset)} or less, or give the dataset more batches."
+            if len(dataset)
+            else "The dataset of env has no batches to train on: lower groups_per_batch, or give it more data."
         )
-        await config.mode(session)
+    return min(available, config.max_steps or available)
+
+
+def make_evaluators(config: RLConfig, test: RLDataset | None) -> list[Evaluator]:
+    """The evaluation on the env's held-out problems, if there are any, and those that the config names."""
+    held_out = [] if test is None else [HeldOutEvaluator(test, config)]
+    named = [
+        builder(EvaluationSetup(name, config.model, config.seed, config.max_tokens, config.temperature))
+        for name, builder in config.evaluators.items()
+    ]
+    return [*held_out, *named]
 
 
 @asynccontextmanager

@@ -10,7 +10,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import chz
 
@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from tinkery_core.model import ModelConfig
 
 Metrics = Mapping[str, float]
+
+Cut: TypeAlias = Literal["turns", "tokens"]
+"""Which bound cut an episode short: `rollouts.max_turns` or `rollouts.max_episode_tokens`."""
 
 
 @dataclass(frozen=True)
@@ -66,9 +69,10 @@ class Transition:
 
 @dataclass(frozen=True)
 class Trajectory:
-    """The turns of one episode, in order; at least one."""
+    """The turns of one episode, in order; at least one. `cut` says which bound ended it, if one did."""
 
     transitions: Sequence[Transition]
+    cut: Cut | None = None
 
     @property
     def reward(self) -> float:
@@ -110,14 +114,19 @@ class TrajectoryGroup:
 class GroupResult:
     """What became of a group: its trajectories, or None where too few members came through; and what went wrong.
 
-    `num_failures` counts failed attempts of whole groups and failed members, `num_retries` the groups played
-    again, `num_members_left_out` the members that are missing from `group`.
+    `failures` holds the messages of all failures, of members and of the group, in all attempts; `num_retries`
+    counts the times that the group was played again, `num_members_left_out` the members missing from `group`.
     """
 
     group: TrajectoryGroup | None
-    num_failures: int = 0
+    failures: Sequence[str] = ()
     num_retries: int = 0
     num_members_left_out: int = 0
+
+    @property
+    def num_failures(self) -> int:
+        """How much went wrong, whatever came of it."""
+        return len(self.failures)
 
 
 @chz.chz
