@@ -231,3 +231,21 @@ def test_a_damaged_record_is_named(tmp_path: Path) -> None:
     ):
         store.read(PATH)
     assert store.checkpoints("run") == []
+
+
+def test_another_store_is_read_and_never_written(tmp_path: Path) -> None:
+    other = Store(tmp_path / "other")
+    write(other, "theirs", expires_in=60)
+    store = Store(tmp_path / "own", [other.root])
+    store.open()
+    assert store.read(PATH).user_metadata == {"note": "theirs"}
+    assert store.find(PATH) == other.folder(PATH)
+    assert store.runs() == []
+    for change in (
+        lambda: store.delete(PATH),
+        lambda: store.expire_in(PATH, 1),
+        lambda: write(store, "mine", overwrite=True),
+    ):
+        with pytest.raises(RequestError, match="is kept in another store, which this server only reads"):
+            change()
+    assert content(other) == "theirs"

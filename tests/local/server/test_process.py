@@ -50,6 +50,7 @@ def test_a_busy_port_is_one_message(random_model: Path) -> None:
         (["--model", "nobody/nothing"], "not in the Hugging Face cache"),
         (["--model", str(Path(__file__).parent)], "is not a model folder, it has no config.json"),
         (["--store", "/dev/null/store"], "--store /dev/null/store: can't be a folder (Not a directory)"),
+        (["--also-store", "/dev/null"], "--also-store /dev/null: there is no such folder."),
         (["--host", "0.0.0.0"], "listens on loopback addresses only; use 127.0.0.1"),
         (["--host", "no.such.host.invalid"], "not an address of this machine"),
     ],

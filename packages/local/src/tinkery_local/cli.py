@@ -55,6 +55,13 @@ def _parse(arguments: Sequence[str]) -> ServeOptions:
     serve.add_argument(
         "--store", type=Path, default=default_store(), metavar="DIR", help="where checkpoints are kept"
     )
+    serve.add_argument(
+        "--also-store",
+        type=Path,
+        action="append",
+        metavar="DIR",
+        help="a further folder with checkpoints, which are only read; may be repeated",
+    )
     serve.add_argument("--log-level", choices=LOG_LEVELS, default="info", help="how much to log on stderr")
     serve.add_argument("--announce", action="store_true", help="when ready, print one line of JSON on stdout")
     serve.add_argument(
@@ -66,6 +73,7 @@ def _parse(arguments: Sequence[str]) -> ServeOptions:
         port=parsed.port,
         models=tuple(parsed.model or ()),
         store=parsed.store.expanduser().absolute(),
+        also_stores=tuple(store.expanduser().absolute() for store in parsed.also_store or ()),
         log_level=parsed.log_level,
         announce=parsed.announce,
         exit_with_stdin=parsed.exit_with_stdin,

@@ -14,6 +14,7 @@ class ServeOptions:
     port: int
     models: tuple[str, ...]
     store: Path
+    also_stores: tuple[Path, ...]
     log_level: str
     announce: bool
     exit_with_stdin: bool

@@ -42,7 +42,7 @@ def run(options: ServeOptions) -> NoReturn:
         logging.getLogger(chatty).setLevel(max(logging.WARNING, logging.getLogger().level))
     sys.setswitchinterval(SWITCH_SECONDS)
     with binding.bind(options.host, options.port) as listener:
-        store = Store(options.store)
+        store = Store(options.store, options.also_stores)
         store.open()
         sources = [catalog.find(name) for name in options.models or (catalog.DEFAULT_MODEL,)]
         clean = asyncio.run(_serve(options, listener, store, sources))

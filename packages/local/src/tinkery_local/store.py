@@ -9,7 +9,7 @@ import os
 import re
 import shutil
 import uuid
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -64,13 +64,27 @@ def check_name(what: str, name: str) -> None:
 
 
 class Store:
-    """The checkpoints under one folder. Several servers may share it."""
+    """The checkpoints under one folder, which several servers may share, and those of other stores, to read only."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, others: Sequence[Path] = ()) -> None:
         self.root = root
+        self.others = others
 
     def folder(self, path: TinkerPath) -> Path:
-        return self.root / path.run / path.kind / path.name
+        """Where a checkpoint is written; RequestError 403 if it is one that another store keeps."""
+        place = self._place(self.root, path)
+        if self.find(path) != place:
+            raise RequestError(403, f"{path} is kept in another store, which this server only reads")
+        return place
+
+    def find(self, path: TinkerPath) -> Path:
+        """Where a checkpoint is read: here, or in another store if only that has it."""
+        places = [self._place(root, path) for root in (self.root, *self.others)]
+        return next((place for place in places if place.exists()), places[0])
+
+    @staticmethod
+    def _place(root: Path, path: TinkerPath) -> Path:
+        return root / path.run / path.kind / path.name
 
     def scratch_folder(self) -> Path:
         """Where this process may keep what ends with it."""
@@ -82,8 +96,11 @@ class Store:
     def open(self) -> None:
         """Make the folder, and clear up after servers that died at work; what they were replacing comes back.
 
-        Raises UserError if there can be no such folder.
+        Raises UserError if there can be no such folder, or if one of the other stores does not exist.
         """
+        for other in self.others:
+            if not other.is_dir():
+                raise UserError(f"--also-store {other}: there is no such folder.")
         try:
             self.root.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -128,14 +145,16 @@ class Store:
 
     def read(self, path: TinkerPath) -> CheckpointRecord:
         """What is known of a checkpoint; RequestError 404 if there is none of that name (any more)."""
+        place = self.find(path)
         try:
-            record = CheckpointRecord.from_json((self.folder(path) / RECORD).read_bytes())
+            record = CheckpointRecord.from_json((place / RECORD).read_bytes())
         except (FileNotFoundError, NotADirectoryError):
             raise RequestError(404, f"there is no checkpoint {path} in the store {self.root}") from None
         except RequestError as error:
             raise RequestError(400, f"the checkpoint {path} is damaged: {error}") from None
         if record.expires_at is not None and record.expires_at < datetime.now(UTC):
-            self.delete(path)
+            if place.is_relative_to(self.root):
+                self.delete(path)
             raise RequestError(404, f"the checkpoint {path} has expired")
         return record
 

@@ -64,7 +64,7 @@ def _load(store: Store, model: TrainingModel, fields: Fields) -> Reply:
         raise RequestError(
             400, f"{path} belongs to the base model {record.base_model}, not to {model.base.name}"
         )
-    model.adapter = model.base.engine.load_adapter(store.folder(path), fields.flag("optimizer", False))
+    model.adapter = model.base.engine.load_adapter(store.find(path), fields.flag("optimizer", False))
     model.lora = model.adapter.lora
     return json_reply({"path": str(path), "model_id": model.model_id})
 

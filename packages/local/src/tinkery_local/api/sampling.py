@@ -22,7 +22,7 @@ async def create_sampling_session(call: Call) -> Answer:
             path = TinkerPath.parse(fields.text("model_path"))
             base = call.service.base(call.service.store.read(path).base_model)
             sampler = Sampler(sampler_id, session, base, weights_key=sampler_id, model_path=str(path))
-            load = partial(base.shelf.load, sampler_id, call.service.store.folder(path))
+            load = partial(base.shelf.load, sampler_id, call.service.store.find(path))
             await call.service.thread.submit(load)
             call.service.session(session.session_id)  # it may have ended meanwhile
         else:
