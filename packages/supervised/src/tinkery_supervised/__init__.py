@@ -1,1 +1,1 @@
-"""Supervised datasets and trainer of tinkery. Nothing is here yet but the version."""
+"""Supervised datasets and the supervised trainer: `train-sft`."""

@@ -1,0 +1,69 @@
+"""The trainer: builds what a run needs, opens the service, and trains."""
+
+from __future__ import annotations
+
+from contextlib import aclosing
+from typing import TYPE_CHECKING
+
+from tinkery_core.background import background_tasks
+from tinkery_core.checkpoints import open_training_client
+
+from tinkery_supervised.answers import HeldOutAnswers, before_and_after
+from tinkery_supervised.cross_entropy import CrossEntropy
+from tinkery_supervised.plan import print_supervised_plan
+from tinkery_supervised.reading import data_thread
+from tinkery_supervised.session import Session
+
+if TYPE_CHECKING:
+    from tinkery_core.run import Run
+
+    from tinkery_supervised.config import SupervisedConfig
+    from tinkery_supervised.types import Batch, SupervisedDataset
+
+SHOWN = {"nll": "train/nll", "test nll": "test/nll", "exact": "test/exact_match"}
+
+
+async def train(config: SupervisedConfig, run: Run) -> None:
+    """Train as configured, or resume where `run` left off, or print the plan of a dry run.
+
+    Raises UserError for data or a config that cannot work, ServiceError if the service fails.
+    """
+    async with data_thread() as data:
+        datasets = await data.run(lambda: config.dataset(config.setup))
+        num_batches = await data.run(lambda: len(datasets.train))
+        num_steps = min(num_batches, config.max_steps or num_batches)
+        if run.dry_run:
+            print_supervised_plan(config, datasets, num_steps)
+            return
+        if run.resume is not None and run.resume.kind == "final":
+            run.print(f"All {num_steps} steps of this run are done: {run.dir}")
+            return
+        first_step = run.resume.step if run.resume is not None else 0
+        run.progress(num_steps, SHOWN)
+        async with run.connect() as service, background_tasks() as background:
+            test = background.create_task(data.run(lambda: load_all(datasets.test)))
+            training_client = await open_training_client(service, config, run)
+            session = Session(
+                config=config,
+                run=run,
+                objective=CrossEntropy(training_client, test),
+                evaluators=[],
+                answers=HeldOutAnswers(config, config.model.load_chat(), test)
+                if config.num_answers
+                else None,
+                training_client=training_client,
+                background=background,
+                first_step=first_step,
+                num_steps=num_steps,
+            )
+            steps = range(first_step, num_steps)
+            async with aclosing(
+                data.read_ahead(datasets.train.get_batch, steps, config.submit_ahead + 1)
+            ) as batches:
+                await session.train(batches)
+        run.print(before_and_after(run))
+
+
+def load_all(dataset: SupervisedDataset | None) -> list[Batch]:
+    """All batches of a dataset, which is small enough to be kept; none of no dataset."""
+    return [] if dataset is None else [dataset.get_batch(index) for index in range(len(dataset))]
