@@ -81,8 +81,4 @@ class Episode:
             return Trajectory(self._turns)
         if self._unanswered is not None:
             self._turns.append(Transition(*self._unanswered, 0.0, {}))
-        if not self._turns:
-            raise RolloutError(
-                f"{self.name}: the game was cut short before {type(self.env).__name__} had a turn"
-            )
         return Trajectory(self._turns, cut)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING
 
 from tinkery_core.plan import print_plan
@@ -39,7 +40,15 @@ async def print_rl_plan(config: RLConfig, datasets: RLDatasets, num_steps: int) 
 
 
 async def _first_prompts(builder: EnvGroupBuilder) -> list[list[int]]:
+    """The first prompt of each member; of seats that wait for each other, of the one that moves first."""
     try:
-        return [(await env.initial_observation()).tokens for env in await builder.make_envs()]
+        first = [asyncio.ensure_future(env.initial_observation()) for env in await builder.make_envs()]
+        if not builder.members_interact:
+            return [observation.tokens for observation in await gather(first)]
+        done, waiting = await asyncio.wait(first, return_when=asyncio.FIRST_COMPLETED)
+        for seat in waiting:
+            seat.cancel()
+        await asyncio.wait(first)
+        return [seat.result().tokens for seat in done]
     finally:
         await builder.cleanup()

@@ -6,17 +6,18 @@ import asyncio
 import math
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
 from tinkery_rl.calls import RolloutError, call_env, clean_up
 from tinkery_rl.episode import Episode
-from tinkery_rl.types import GroupResult, TrajectoryGroup
+from tinkery_rl.types import GroupResult, NoTurn, Trajectory, TrajectoryGroup
 
 if TYPE_CHECKING:
     from tinkery_core.completers import TokenCompleter
 
     from tinkery_rl.rollout_config import RolloutConfig
-    from tinkery_rl.types import Cut, EnvGroupBuilder, Trajectory
+    from tinkery_rl.types import Cut, EnvGroupBuilder
 
 __all__ = ["RolloutError", "gather", "play_batch", "play_group"]
 
@@ -151,14 +152,14 @@ class _Attempt:
 
     async def _play_members(self, episodes_G: Sequence[Episode]) -> list[Played]:
         """All members that came through, each on its own."""
-        observations_G = await gather([self._tolerant(episode.first_observation()) for episode in episodes_G])
+        observations_G = await gather([self._tolerant(episode.first_observation) for episode in episodes_G])
         started = [
             (episode, observation)
             for episode, observation in zip(episodes_G, observations_G, strict=True)
             if observation is not None
         ]
         trajectories = await gather(
-            [self._tolerant(episode.play(observation)) for episode, observation in started]
+            [self._tolerant(partial(episode.play, observation)) for episode, observation in started]
         )
         return [
             (episode, trajectory)
@@ -166,9 +167,9 @@ class _Attempt:
             if trajectory is not None
         ]
 
-    async def _tolerant(self, member: Awaitable[T]) -> T | None:
+    async def _tolerant(self, member: Callable[[], Awaitable[T]]) -> T | None:
         try:
-            return await member
+            return await member()
         except RolloutError as error:
             if len(self.failures) >= self._num_tolerated:
                 raise
@@ -179,7 +180,13 @@ class _Attempt:
         """All seats; a bound that cuts one short ends the game for the others where they are."""
 
         async def play(episode: Episode) -> Played:
-            trajectory = await episode.play(await episode.first_observation())
+            try:
+                observation = await episode.first_observation()
+            except RolloutError as error:
+                if isinstance(error.__cause__, NoTurn):
+                    return episode, Trajectory([])
+                raise
+            trajectory = await episode.play(observation)
             if trajectory.cut is not None:
                 raise _GameCut(trajectory.cut)
             return episode, trajectory

@@ -37,7 +37,8 @@ async def train(config: RLConfig, run: Run) -> None:
     Raises RolloutError if an environment fails, PolicyMismatch if the guard stops the run, UserError for a
     config that cannot work, ServiceError if the service fails.
     """
-    datasets = config.env(config.setup)
+    setup = config.setup
+    datasets = config.env(setup)
     num_steps = number_of_steps(config, datasets.train)
     if run.dry_run:
         await print_rl_plan(config, datasets, num_steps)
@@ -48,6 +49,7 @@ async def train(config: RLConfig, run: Run) -> None:
     run.progress(num_steps, SHOWN)
     evaluators = make_evaluators(config, datasets.test)
     async with run.connect() as service:
+        setup.service.connect(service)
         training_client = await open_training_client(service, config, run)
         penalty = config.algorithm.kl_penalty
         reference = None if penalty is None else await open_reference(service, training_client, penalty, run)

@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import chz
 
+from tinkery_rl.run_service import RunService
+
 if TYPE_CHECKING:
     from tinkery_core.completers import Completion, Stop
     from tinkery_core.model import ModelConfig
@@ -45,12 +47,16 @@ class StepResult:
     metrics: Metrics = field(default_factory=dict[str, float])
 
 
+class NoTurn(Exception):
+    """The seat of a game had no turn before the game was over."""
+
+
 class Env(ABC):
     """One episode with one agent. There is no reset: an env is discarded after its rollout."""
 
     @abstractmethod
     async def initial_observation(self) -> Observation:
-        """What the policy sees first."""
+        """What the policy sees first. The seat of a game waits here for its first turn; NoTurn says it had none."""
 
     @abstractmethod
     async def step(self, action: Completion) -> StepResult:
@@ -69,7 +75,11 @@ class Transition:
 
 @dataclass(frozen=True)
 class Trajectory:
-    """The turns of one episode, in order; at least one. `cut` says which bound ended it, if one did."""
+    """The turns of one episode, in order. `cut` says which bound ended it, if one did.
+
+    There is at least one turn, except for the seat of a game that was over before the seat had any: this trains
+    nothing, and keeps its place and its group reward.
+    """
 
     transitions: Sequence[Transition]
     cut: Cut | None = None
@@ -188,6 +198,7 @@ class RLSetup:
     groups_per_batch: int
     group_size: int
     seed: int
+    service: RunService = field(default_factory=RunService, compare=False)
 
 
 @chz.chz
