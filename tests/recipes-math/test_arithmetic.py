@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from tinkery_core.errors import UserError
 from tinkery_core.model import ModelConfig
 from tinkery_recipes_math.arithmetic import Addition, ArithmeticBuilder, is_held_out, pairs
-from tinkery_recipes_math.problem_env import Grade, ProblemGroupBuilder
+from tinkery_rl.envs.problem import Grade, ProblemGroupBuilder
 from tinkery_rl.types import EnvGroupBuilder, RLDataset, RLSetup
 
 numbers = st.integers(0, 99)

@@ -19,8 +19,8 @@ import tinker
 from tinkery_core.checkpoints import Checkpoint, CheckpointLog
 from tinkery_core.completers import Completion
 from tinkery_core.run import Run, open_run
-from tinkery_recipes_math.problem_env import ProblemEnv
 from tinkery_rl.config import RLConfig
+from tinkery_rl.envs.problem import ProblemEnv
 from tinkery_rl.train import train
 from tinkery_rl.types import StepResult
 

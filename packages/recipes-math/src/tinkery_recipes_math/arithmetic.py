@@ -11,9 +11,8 @@ from functools import cache
 import chz
 from tinkery_core.config.checks import at_least
 from tinkery_core.errors import UserError
+from tinkery_rl.envs.problem import Grade, Problem, ProblemGroupBuilder
 from tinkery_rl.types import EnvGroupBuilder, RLDataset, RLDatasetBuilder, RLDatasets, RLSetup
-
-from tinkery_recipes_math.problem_env import Grade, Problem, ProblemGroupBuilder
 
 LIMIT = 100
 

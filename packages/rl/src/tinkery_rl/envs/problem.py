@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import chz
 from tinkery_core.model import ModelConfig
+
 from tinkery_rl.types import Env, EnvGroupBuilder, Observation, StepResult
 
 if TYPE_CHECKING:
