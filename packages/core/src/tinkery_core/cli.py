@@ -1,11 +1,17 @@
-"""`tinkery explain SCRIPT [OVERRIDES]`: every key of a script's config, and where its value comes from."""
+"""`tinkery COMMAND`: explains the configs of scripts, and runs the commands that installed packages bring.
+
+A package brings one by an entry point in the group `tinkery.commands`: its name is the command, its value a
+function from the arguments after it to an exit status. The first line of the function's docstring is its help.
+"""
 
 from __future__ import annotations
 
 import argparse
+import inspect
 import sys
+from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import entry_points
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from tinkery_core.config.suggest import did_you_mean
 from tinkery_core.errors import UserError
@@ -13,22 +19,65 @@ from tinkery_core.errors import UserError
 if TYPE_CHECKING:
     from tinkery_core.launch import Script
 
+COMMANDS = "tinkery.commands"
+"""Entry point group of packages that bring a command."""
+
+USAGE = 2
+INTERRUPTED = 130
+
+Command: TypeAlias = Callable[[Sequence[str]], int]
+
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="tinkery", description=__doc__)
-    commands = parser.add_subparsers(dest="command", required=True)
-    explain = commands.add_parser("explain", help="print every key of a config and its source")
-    explain.add_argument("script", help="a launch script, e.g. train-math")
-    explain.add_argument("overrides", nargs="*", help="what you would type after the script")
-    explain.add_argument("--config-dir", help="a folder with YAML of your own")
-    options, rest = parser.parse_known_args()
-    if unknown := [argument for argument in rest if argument.startswith("-")]:
-        parser.error(f"unknown option {unknown[0]}")
+    """The console script `tinkery`: exits with the status of the command, or with 2 for what was typed wrong."""
     try:
-        print_explanation(find_script(options.script), [*options.overrides, *rest], options.config_dir)
+        status = run_command(sys.argv[1:])
     except UserError as error:
         print(error, file=sys.stderr)
-        sys.exit(2)
+        status = USAGE
+    except KeyboardInterrupt:
+        status = INTERRUPTED
+    sys.exit(status)
+
+
+def run_command(arguments: Sequence[str]) -> int:
+    """Run the command that the arguments name; its exit status. Raises UserError."""
+    plug_ins = {entry.name: entry for entry in entry_points(group=COMMANDS)}
+    names = ["explain", *sorted(plug_ins)]
+
+    def load(name: str) -> Command:
+        return plug_ins[name].load() if name in plug_ins else explain_command
+
+    if not arguments or arguments[0] in ("-h", "--help"):
+        _print_help({name: load(name) for name in names})
+        return 0 if arguments else USAGE
+    name, *rest = arguments
+    if name not in names:
+        raise UserError(
+            f"tinkery has no command {name}.{did_you_mean(name, names)}\nInstalled: {', '.join(names)}"
+        )
+    return load(name)(rest)
+
+
+def _print_help(commands: Mapping[str, Command]) -> None:
+    print("usage: tinkery COMMAND …\n\ncommands:")
+    for name, command in commands.items():
+        first_line = (inspect.getdoc(command) or "").splitlines()[:1]
+        print(f"  {name:<12} {''.join(first_line)}".rstrip())
+    print("\n`tinkery COMMAND --help` says more.")
+
+
+def explain_command(arguments: Sequence[str]) -> int:
+    """Print every key of a script's config, and where its value comes from."""
+    parser = argparse.ArgumentParser(prog="tinkery explain", description=explain_command.__doc__)
+    parser.add_argument("script", help="a launch script, e.g. train-math")
+    parser.add_argument("overrides", nargs="*", help="what you would type after the script")
+    parser.add_argument("--config-dir", help="a folder with YAML of your own")
+    options, rest = parser.parse_known_args(arguments)
+    if unknown := [argument for argument in rest if argument.startswith("-")]:
+        parser.error(f"unknown option {unknown[0]}")
+    print_explanation(find_script(options.script), [*options.overrides, *rest], options.config_dir)
+    return 0
 
 
 def find_script(name: str) -> Script:
