@@ -25,6 +25,10 @@ class Service(Protocol):
         """A client. If the service is lost inside the `async with`, its body is cancelled: ServiceError."""
         ...
 
+    async def rest_client(self) -> tinker.RestClient:
+        """What describes and deletes checkpoints at the service, while `connect` holds it."""
+        ...
+
     def close(self) -> None:
         """Stop what the backend started. Waits for saves in progress, with a bound."""
         ...
@@ -50,8 +54,11 @@ class Backend(ABC):
         """A few words for the header of a run."""
 
     @abstractmethod
-    def __call__(self, run_dir: Path, models: Sequence[str]) -> Service:
-        """Start what has to be started, without waiting for it, so that imports go on meanwhile."""
+    def __call__(self, run_dir: Path, models: Sequence[str], also_stores: Sequence[Path] = ()) -> Service:
+        """Start what has to be started, without waiting for it, so that imports go on meanwhile.
+
+        `also_stores` are folders with checkpoints of other runs, for a service that reads such folders.
+        """
 
 
 @chz.chz
@@ -74,7 +81,7 @@ class LocalBackend(Backend):
     def describe(self) -> str:
         return "embedded server" if self.base_url is None else self.base_url
 
-    def __call__(self, run_dir: Path, models: Sequence[str]) -> Service:
+    def __call__(self, run_dir: Path, models: Sequence[str], also_stores: Sequence[Path] = ()) -> Service:
         from tinkery_core.local_service import LocalService
         from tinkery_core.remote_service import LOOPBACK_KEY, RemoteService
 
@@ -82,7 +89,8 @@ class LocalBackend(Backend):
             key = os.environ.get("TINKER_API_KEY", LOOPBACK_KEY)
             return RemoteService(self.base_url, key, self.start_timeout_s, self.patience_s)
         store = run_dir / "store" if self.store is None else Path(self.store).expanduser()
-        return LocalService(models, store, run_dir / "server.log", self.start_timeout_s, self.patience_s)
+        stores = [store, *also_stores]
+        return LocalService(models, stores, run_dir / "server.log", self.start_timeout_s, self.patience_s)
 
 
 @chz.chz
@@ -104,7 +112,7 @@ class HostedBackend(Backend):
     def describe(self) -> str:
         return self.base_url or "hosted service"
 
-    def __call__(self, run_dir: Path, models: Sequence[str]) -> Service:
+    def __call__(self, run_dir: Path, models: Sequence[str], also_stores: Sequence[Path] = ()) -> Service:
         from tinkery_core.remote_service import RemoteService
 
         return RemoteService(self.base_url, None, self.start_timeout_s, self.patience_s)

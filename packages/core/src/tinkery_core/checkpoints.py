@@ -3,63 +3,45 @@
 from __future__ import annotations
 
 import asyncio
-import json
-from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Literal
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
+from tinkery_core.checkpoint_log import Checkpoint, CheckpointKind, CheckpointLog
 from tinkery_core.errors import ServiceError
 from tinkery_core.failure import in_its_words
-from tinkery_core.jsonl import append_lines, read_lines
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     import tinker
 
     from tinkery_core.run import Run
     from tinkery_core.script import ScriptConfig
 
-CheckpointKind = Literal["periodic", "final"]
+__all__ = [
+    "Checkpoint",
+    "CheckpointKind",
+    "CheckpointLog",
+    "PendingCheckpoint",
+    "checkpoint_due",
+    "enqueue_checkpoint",
+    "open_training_client",
+    "save_checkpoint",
+]
+
+_DELETION_TIMEOUT_S = 30.0
 
 
-@dataclass(frozen=True)
-class Checkpoint:
-    """Weights that a run can continue from.
+def checkpoint_due(config: ScriptConfig, num_applied: int, num_steps: int) -> CheckpointKind | None:
+    """The checkpoint to make after `num_applied` of `num_steps` batches, if any.
 
-    `step` is the number of batches applied, so the next batch to train on has index `step`. `state_path` holds weights
-    and optimizer, `sampler_path` weights to sample from.
+    After the last batch none is due: the final checkpoint is made anyway.
     """
-
-    step: int
-    kind: CheckpointKind
-    state_path: str
-    sampler_path: str
-
-
-class CheckpointLog:
-    """checkpoints.jsonl: one record a checkpoint, appended when both of its saves are complete."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-
-    def records(self) -> list[Checkpoint]:
-        return [_parse(line) for line in read_lines(self.path)]
-
-    def last(self) -> Checkpoint | None:
-        records = self.records()
-        return records[-1] if records else None
-
-    def append(self, checkpoint: Checkpoint) -> None:
-        append_lines(self.path, [json.dumps(asdict(checkpoint))], durable=True)
-
-
-def _parse(line: dict[str, object]) -> Checkpoint:
-    return Checkpoint(
-        step=int(str(line["step"])),
-        kind="final" if line["kind"] == "final" else "periodic",
-        state_path=str(line["state_path"]),
-        sampler_path=str(line["sampler_path"]),
-    )
+    if not 0 < num_applied < num_steps:
+        return None
+    if config.save_every and num_applied % config.save_every == 0:
+        return "periodic"
+    if config.rolling_save_every and num_applied % config.rolling_save_every == 0:
+        return "rolling"
+    return None
 
 
 @dataclass(frozen=True)
@@ -70,13 +52,17 @@ class PendingCheckpoint:
     kind: CheckpointKind
     state: tinker.APIFuture[tinker.types.SaveWeightsResponse]
     sampler: tinker.APIFuture[tinker.types.SaveWeightsForSamplerResponse]
-    log: CheckpointLog
+    run: Run
 
     async def recorded(self) -> Checkpoint:
-        """Wait for both saves, then append the record to checkpoints.jsonl."""
+        """Wait for both saves, append the record to checkpoints.jsonl, then delete the rolling one before it.
+
+        Checkpoints are to be awaited one after the other, in the order of their steps.
+        """
         state, sampler = await self.state, await self.sampler
         checkpoint = Checkpoint(self.step, self.kind, state_path=state.path, sampler_path=sampler.path)
-        self.log.append(checkpoint)
+        self.run.checkpoints.append(checkpoint)
+        await delete_superseded(self.run)
         return checkpoint
 
 
@@ -92,7 +78,7 @@ async def enqueue_checkpoint(
     state = training_client.save_state(name)
     sampler = training_client.save_weights_for_sampler(name)
     await training_client.holder.run_coroutine_threadsafe(asyncio.sleep(0))
-    return PendingCheckpoint(step, kind, state, sampler, run.checkpoints)
+    return PendingCheckpoint(step, kind, state, sampler, run)
 
 
 async def save_checkpoint(
@@ -103,25 +89,64 @@ async def save_checkpoint(
     return await pending.recorded()
 
 
+async def delete_superseded(run: Run) -> None:
+    """Delete the weights of rolling checkpoints that have a successor on record.
+
+    A failure is a line in log.txt: the weights stay noted, and go after the next checkpoint or with the next run.
+    """
+    paths = run.checkpoints.supersede()
+    deleted = [path for path in paths if await _is_deleted(run, path)]
+    if deleted:
+        run.checkpoints.forget(deleted)
+
+
+async def _is_deleted(run: Run, path: str) -> bool:
+    """Delete the weights at this path, unless they are gone already."""
+    import tinker
+
+    try:
+        async with asyncio.timeout(_DELETION_TIMEOUT_S):
+            client = await run.rest_client()
+            await client.delete_checkpoint_from_tinker_path(path)
+    except tinker.NotFoundError:
+        return True
+    except (tinker.TinkerError, TimeoutError) as error:
+        run.log(f"The superseded checkpoint {path} could not be deleted: {in_its_words(error)}")
+        return False
+    return True
+
+
 async def open_training_client(
     service: tinker.ServiceClient, config: ScriptConfig, run: Run
 ) -> tinker.TrainingClient:
-    """The LoRA adapter to train: continued from `run.resume` with its optimizer, or a new one.
+    """The LoRA adapter to train: continued from `run.resume` with its optimizer, or one that starts with the
+    weights that `model.start_from` names, or a fresh one.
 
-    Raises ServiceError if the checkpoint cannot be loaded.
+    Raises ServiceError if the checkpoint cannot be loaded, UserError if `model.start_from` cannot be the start.
     """
+    if run.resume is not None:
+        return await _resumed_client(service, run, run.resume)
+    if run.start is not None:
+        await run.start.check(await run.rest_client(), config.model)
+        return await service.create_training_client_from_state(run.start.path)
+    return await service.create_lora_training_client(
+        config.model.name, rank=config.model.lora_rank, seed=config.seed
+    )
+
+
+async def _resumed_client(
+    service: tinker.ServiceClient, run: Run, checkpoint: Checkpoint
+) -> tinker.TrainingClient:
     import tinker
 
-    if run.resume is None:
-        return await service.create_lora_training_client(
-            config.model.name, rank=config.model.lora_rank, seed=config.seed
-        )
     try:
-        return await service.create_training_client_from_state_with_optimizer(run.resume.state_path)
+        client = await service.create_training_client_from_state_with_optimizer(checkpoint.state_path)
     except tinker.TinkerError as error:
         raise ServiceError(
-            f"The checkpoint of step {run.resume.step} cannot be loaded: {run.resume.state_path}\n"
+            f"The checkpoint of step {checkpoint.step} cannot be loaded: {checkpoint.state_path}\n"
             f"  the service says: {in_its_words(error)}\n"
             f"To resume from the one before, delete the last line of {run.checkpoints.path}; "
             "to start over, choose another run_dir."
         ) from error
+    await delete_superseded(run)
+    return client

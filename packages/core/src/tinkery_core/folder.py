@@ -9,7 +9,7 @@ from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from tinkery_core.checkpoints import Checkpoint, CheckpointLog
+from tinkery_core.checkpoint_log import Checkpoint, CheckpointLog
 from tinkery_core.errors import UserError
 from tinkery_core.jsonl import is_record, keep_lines, write_atomically
 

@@ -95,6 +95,8 @@ class Job:
         console.print(f"{self.script.name} · {model} · {config.backend.describe()} · {where}", style="bold")
         if run.resume is not None:
             console.print(f"Resuming after {run.resume.step} steps ({run.resume.kind} checkpoint)")
+        if run.start is not None:
+            console.print(f"Starting with the weights of {run.start.typed}")
         try:
             if not run.dry_run and (run.resume is None or run.resume.kind != "final"):
                 run.start_service()

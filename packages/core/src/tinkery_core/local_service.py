@@ -43,8 +43,14 @@ class LocalService:
     """Starts the server at once; `connect` waits until it is ready."""
 
     def __init__(
-        self, models: Sequence[str], store: Path, log: Path, start_timeout_s: float, patience_s: float
+        self,
+        models: Sequence[str],
+        stores: Sequence[Path],
+        log: Path,
+        start_timeout_s: float,
+        patience_s: float,
     ) -> None:
+        """Checkpoints are kept in the first of `stores`; those in the others can be loaded too."""
         self._log = log
         self._start_timeout_s = start_timeout_s
         self._patience_s = patience_s
@@ -60,7 +66,9 @@ class LocalService:
             "--announce",
             "--exit-with-stdin",
         ]
-        command += ["--store", str(store)]
+        command += ["--store", str(stores[0])]
+        for store in stores[1:]:
+            command += ["--also-store", str(store)]
         for model in models:
             command += ["--model", model]
         with log.open("ab") as stderr:
@@ -123,9 +131,14 @@ class LocalService:
                 f"{self._last_words()}"
             ) from None
         await asyncio.wrap_future(self._client)
-        remote = RemoteService(url, LOOPBACK_KEY, self._start_timeout_s, self._patience_s)
-        async with failing_when(asyncio.wrap_future(self._ended)), remote.connect() as service:
+        async with failing_when(asyncio.wrap_future(self._ended)), self._remote(url).connect() as service:
             yield service
+
+    async def rest_client(self) -> tinker.RestClient:
+        return await self._remote(await asyncio.wrap_future(self._url)).rest_client()
+
+    def _remote(self, url: str) -> RemoteService:
+        return RemoteService(url, LOOPBACK_KEY, self._start_timeout_s, self._patience_s)
 
     def close(self) -> None:
         """Ask the server to end, which finishes its saves; kill it if it does not."""

@@ -22,7 +22,8 @@ class ModelConfig:
     )
     start_from: str | None = chz.field(
         default=None,
-        doc="training state whose weights the run starts with, tinker://…/weights/…; null is a fresh adapter",
+        doc="weights that the run starts with: the folder of a run, whose last checkpoint counts, or the path of a "
+        "training state, tinker://…/weights/…; null is a fresh adapter",
     )
     renderer: str | None = chz.field(
         default=None,

@@ -53,6 +53,9 @@ class RemoteService:
         async with failing_when(silence(self._base_url, self._api_key, self._patience_s)), closing(service):
             yield service
 
+    async def rest_client(self) -> tinker.RestClient:
+        return await open_rest_client(self._base_url, self._api_key)
+
     def close(self) -> None:
         """Nothing was started."""
 
@@ -84,6 +87,17 @@ async def open_client(base_url: str | None, api_key: str | None) -> tinker.Servi
         service = tinker.ServiceClient(base_url=base_url, api_key=api_key)
         service.holder.get_loop().set_exception_handler(_forget_withdrawn)
         return service
+
+    return await asyncio.wrap_future(in_daemon_thread(connect))
+
+
+async def open_rest_client(base_url: str | None, api_key: str | None) -> tinker.RestClient:
+    """A client for checkpoints and capabilities. The SDK keeps one for each address, once the service has answered."""
+
+    def connect() -> tinker.RestClient:
+        import tinker
+
+        return tinker.RestClient(base_url=base_url, api_key=api_key)
 
     return await asyncio.wrap_future(in_daemon_thread(connect))
 

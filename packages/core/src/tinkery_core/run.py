@@ -13,6 +13,7 @@ from tinkery_core.checkpoints import Checkpoint, CheckpointLog
 from tinkery_core.config.values import blueprint_values, values_to_yaml
 from tinkery_core.console import RunConsole
 from tinkery_core.jsonl import append_lines
+from tinkery_core.start_weights import StartWeights, find_start_weights
 from tinkery_core.wandb_sink import WandbSink, check_wandb
 
 if TYPE_CHECKING:
@@ -26,16 +27,23 @@ class Run:
     """What a script gets beside its config. Made by `open_run`.
 
     `resume` is the last checkpoint at opening; metrics and rollouts after it are already cut off. If its kind is
-    `final`, nothing is left to train.
+    `final`, nothing is left to train. `start` are the weights that a new run starts with, if `model.start_from` names
+    any.
     """
 
     def __init__(
-        self, config: ScriptConfig, console: RunConsole, resume: Checkpoint | None, wandb: WandbSink | None
+        self,
+        config: ScriptConfig,
+        console: RunConsole,
+        resume: Checkpoint | None,
+        start: StartWeights | None = None,
+        wandb: WandbSink | None = None,
     ) -> None:
         self.dir = folder_of(config)
         self.dry_run = config.dry_run
         self.checkpoints = CheckpointLog(self.dir / folder.CHECKPOINTS)
         self.resume = resume
+        self.start = start
         self._config = config
         self._console = console
         self._wandb = wandb
@@ -71,7 +79,8 @@ class Run:
     def start_service(self) -> None:
         """Start what the backend has to start, without waiting; `connect` does it if this was not called."""
         if self._service is None:
-            self._service = self._config.backend(self.dir, [self._config.model.name])
+            stores = [] if self.start is None or self.start.store is None else [self.start.store]
+            self._service = self._config.backend(self.dir, [self._config.model.name], stores)
 
     def connect(self) -> AbstractAsyncContextManager[tinker.ServiceClient]:
         """A client of the configured service: `async with run.connect() as service`.
@@ -83,6 +92,11 @@ class Run:
         self.start_service()
         assert self._service is not None
         return self._service.connect()
+
+    async def rest_client(self) -> tinker.RestClient:
+        """What describes and deletes checkpoints at the service, inside `async with run.connect()`."""
+        assert self._service is not None
+        return await self._service.rest_client()
 
     def close_service(self) -> None:
         """Stop what the backend started."""
@@ -102,17 +116,21 @@ def open_run(
     """Open `config.run_dir`: create it, or resume the run in it. `yaml` is what config.yaml records.
 
     A dry run has no folder. Raises UserError if the folder holds a run with a different config (naming the keys
-    that differ) or other files, if another process has it, or if the backend cannot work here.
+    that differ) or other files, if another process has it, if the backend cannot work here, or if there is nothing
+    where a new run is to start from.
     """
     console = console or RunConsole()
+    path = folder_of(config)
+    # A run that has a checkpoint needs what it once started from no more.
+    is_new = CheckpointLog(path / folder.CHECKPOINTS).last() is None
+    start = find_start_weights(config.model) if is_new else None
     if config.dry_run:
-        yield Run(config, console, resume=None, wandb=None)
+        yield Run(config, console, resume=None, start=start)
         return
     config.backend.check()
     if config.logging.wandb is not None:
         check_wandb(config.logging.wandb)
     values = blueprint_values(config)
-    path = folder_of(config)
     with ExitStack() as stack:
         stack.enter_context(folder.claimed(path))
         folder.record_config(path, values, yaml or values_to_yaml(values))
@@ -121,6 +139,6 @@ def open_run(
         wandb = None
         if config.logging.wandb is not None:
             wandb = stack.enter_context(WandbSink(config.logging.wandb, path, values))
-        run = Run(config, console, resume, wandb)
+        run = Run(config, console, resume, start, wandb)
         stack.callback(run.close_service)
         yield run
