@@ -17,6 +17,7 @@ from tinkery_core.chat import Message
 from tinkery_core.completers import Completion, MessageCompleter, Stop, TokenCompleter
 from tinkery_core.errors import UserError
 from tinkery_core.model import ModelConfig
+from tinkery_core.run_service import RunService
 from tinkery_rl.config import RLConfig
 from tinkery_rl.envs.judges import FunctionJudge, Judge, JudgeBuilder, ShorterIsBetter, prefer_shorter
 from tinkery_rl.envs.model_judges import (
@@ -30,7 +31,6 @@ from tinkery_rl.envs.model_judges import (
 from tinkery_rl.envs.pairwise import Comparison, PairwiseGroupBuilder, pairings, pairwise_rewards
 from tinkery_rl.rollout_config import RolloutConfig
 from tinkery_rl.rollouts import RolloutError, play_group
-from tinkery_rl.run_service import RunService
 from tinkery_rl.types import (
     EnvGroupBuilder,
     RLDataset,

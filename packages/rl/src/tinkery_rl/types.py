@@ -13,8 +13,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import chz
-
-from tinkery_rl.run_service import RunService
+from tinkery_core.run_service import RunService
 
 if TYPE_CHECKING:
     from tinkery_core.completers import Completion, Stop

@@ -14,10 +14,10 @@ from tinkery_core.completers import MessageCompleter, SamplingCompleter
 from tinkery_core.config.checks import at_least
 from tinkery_core.errors import UserError
 from tinkery_core.model import ModelConfig
+from tinkery_core.run_service import RunService
 
 from tinkery_rl.envs.judges import TIE, Judge, JudgeBuilder
 from tinkery_rl.rollouts import gather
-from tinkery_rl.run_service import RunService
 from tinkery_rl.types import RLSetup
 
 if TYPE_CHECKING:
