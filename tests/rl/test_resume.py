@@ -7,7 +7,11 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+from tinkery_rl.algorithm import Algorithm
 from tinkery_rl.config import RLConfig
+from tinkery_rl.modes import Mode, OffPolicy, OnPolicy, Streamed
+from tinkery_rl.reference import KLPenalty
 
 TIMEOUT_S = 300
 KILLED_RUNS = Path(__file__).with_name("killed_runs.py")
@@ -38,6 +42,12 @@ def rollouts(config: RLConfig) -> str:
     return (Path(config.run_dir) / "rollouts.jsonl").read_text()
 
 
+def problems(config: RLConfig) -> list[tuple[int, int, str]]:
+    """Step, group and question of each group that was applied, in the order of the file."""
+    records = [json.loads(line) for line in rollouts(config).splitlines()]
+    return [(r["step"], r["group"], r["messages"][0]["content"]) for r in records if r["member"] == 0]
+
+
 def final_weights(config: RLConfig, store: Path) -> dict[str, bytes]:
     """The files of the final checkpoint, weights and optimizer."""
     last = json.loads((Path(config.run_dir) / "checkpoints.jsonl").read_text().splitlines()[-1])
@@ -48,14 +58,66 @@ def final_weights(config: RLConfig, store: Path) -> dict[str, bytes]:
     return files
 
 
+def num_optimizer_steps(config: RLConfig, store: Path) -> int:
+    """How many optimizer steps the final weights have seen."""
+    last = json.loads((Path(config.run_dir) / "checkpoints.jsonl").read_text().splitlines()[-1])
+    folder = store / str(last["state_path"]).removeprefix("tinker://")
+    summaries = [json.loads(path.read_text()) for path in folder.glob("*.json")]
+    return max(int(summary["step"]) for summary in summaries if "step" in summary)
+
+
+DETERMINISTIC = {
+    "on_policy": {"mode": OnPolicy()},
+    # The reference is what the run began with, however often it was resumed; two optimizer steps a batch.
+    "penalised": {
+        "mode": OnPolicy(),
+        "num_substeps": 2,
+        "algorithm": Algorithm(
+            baseline="group_mean",
+            scale="none",
+            length_normalisation="per_token",
+            kl_penalty=KLPenalty(coef=0.05),
+        ),
+    },
+    "streamed": {"mode": Streamed(num_minibatches=2, in_order=True)},
+}
+
+
+@pytest.mark.parametrize("name", DETERMINISTIC)
 def test_killed_runs_end_like_an_unbroken_one(
-    configure: Callable[..., RLConfig], server_store: Path, tmp_path: Path
+    name: str, configure: Callable[..., RLConfig], server_store: Path, tmp_path: Path
 ) -> None:
-    unbroken = configure(max_steps=5, run_dir=str(tmp_path / "unbroken"))
-    killed = configure(max_steps=5, run_dir=str(tmp_path / "killed"))
+    keys = {"max_steps": 5, "num_groups_to_log": 4} | DETERMINISTIC[name]
+    unbroken = configure(run_dir=str(tmp_path / "unbroken"), **keys)
+    killed = configure(run_dir=str(tmp_path / "killed"), **keys)
     run_script(unbroken, tmp_path, "end")
     run_script(killed, tmp_path, *POINTS)
     assert [line["step"] for line in metrics(killed)] == [0, 1, 2, 3, 4, 5]
     assert metrics(killed) == metrics(unbroken)
     assert rollouts(killed) == rollouts(unbroken)
     assert final_weights(killed, server_store) == final_weights(unbroken, server_store)
+
+
+@pytest.mark.parametrize(
+    "mode",
+    [
+        pytest.param(Streamed(num_minibatches=2), id="streamed"),
+        pytest.param(OffPolicy(max_steps_off_policy=1), id="off_policy 1"),
+        pytest.param(OffPolicy(max_steps_off_policy=3), id="off_policy 3"),
+    ],
+)
+def test_killed_runs_of_other_modes_apply_the_same_batches_once(
+    mode: Mode, configure: Callable[..., RLConfig], server_store: Path, tmp_path: Path
+) -> None:
+    """What arrives first differs from run to run, but not what is trained on, nor in which step."""
+    keys = {"max_steps": 5, "num_groups_to_log": 4, "mode": mode}
+    unbroken = configure(run_dir=str(tmp_path / "unbroken"), **keys)
+    killed = configure(run_dir=str(tmp_path / "killed"), **keys)
+    run_script(unbroken, tmp_path, "end")
+    run_script(killed, tmp_path, "answer=50", "record=2", "line=3", "answer=30", "record=5", "end")
+    assert [line["step"] for line in metrics(killed)] == [0, 1, 2, 3, 4, 5]
+    assert problems(killed) == problems(unbroken)
+    assert len(problems(killed)) == 5 * 4
+    for run in (killed, unbroken):
+        trained = [line["optim/num_datums"] > 0 for line in metrics(run)[:-1]]
+        assert num_optimizer_steps(run, server_store) == sum(trained)

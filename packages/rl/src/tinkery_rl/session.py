@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from tinkery_core.checkpoints import enqueue_checkpoint
+from tinkery_core.checkpoints import checkpoint_due, enqueue_checkpoint
 
 from tinkery_rl.metrics import failure_metrics, rollout_metrics
 from tinkery_rl.rollouts import gather
@@ -71,15 +71,13 @@ class Session:
 
     async def open(self, step: int) -> OpenStep:
         """Begin a step: evaluate the snapshot that it starts from, if that is due, and never two at once."""
-        if self._is_due(self.config.eval_every, step):
+        every = self.config.eval_every
+        evaluation = None
+        if every > 0 and step % every == 0:
             if self._evaluation is not None:
                 await self._evaluation
-            self._evaluation = self.background.create_task(self._evaluate(self.snapshot))
-            return OpenStep(step, self._open_update(step), self._evaluation, time.perf_counter())
-        return OpenStep(step, self._open_update(step), None, time.perf_counter())
-
-    def _is_due(self, every: int, step: int) -> bool:
-        return every > 0 and step % every == 0
+            evaluation = self._evaluation = self.background.create_task(self._evaluate(self.snapshot))
+        return OpenStep(step, self._open_update(step), evaluation, time.perf_counter())
 
     def _open_update(self, step: int) -> Updater:
         config = self.config
@@ -113,10 +111,8 @@ class Session:
         return self.sampler.latest
 
     async def _enqueue_checkpoint(self, num_applied: int) -> PendingCheckpoint | None:
-        """The checkpoint after the last batch is not made here: it is the final one."""
-        if not self._is_due(self.config.save_every, num_applied) or num_applied == self.num_steps:
-            return None
-        return await enqueue_checkpoint(self.training_client, self.run, num_applied, "periodic")
+        kind = checkpoint_due(self.config, num_applied, self.num_steps)
+        return kind and await enqueue_checkpoint(self.training_client, self.run, num_applied, kind)
 
     async def _report(
         self,
