@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
-import signal
 import time
 import traceback
-from collections.abc import Coroutine
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +18,7 @@ from tinkery_core.config.loader import make_loader, typed_overrides
 from tinkery_core.config.resolve import resolve
 from tinkery_core.console import RunConsole
 from tinkery_core.errors import UserError
+from tinkery_core.event_loop import run_to_end
 from tinkery_core.failure import describe_failure
 from tinkery_core.folder import LOG
 from tinkery_core.invocation import Invocation
@@ -111,21 +109,3 @@ class Job:
             numbers = console.summary()
             console.print(f"Done in {seconds:.1f} s{': ' if numbers else ''}{numbers}", style="bold green")
             console.print(f"Run folder: {run.dir}\nTo resume or repeat:\n  {resume}")
-
-
-def run_to_end(script: Coroutine[object, object, None]) -> None:
-    """Run a coroutine. SIGTERM ends it as Ctrl-C does: cancelled, cleaned up, KeyboardInterrupt."""
-    before = signal.getsignal(signal.SIGTERM)
-
-    async def main() -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
-        await script
-
-    try:
-        asyncio.run(main())
-    except asyncio.CancelledError:
-        raise KeyboardInterrupt from None
-    finally:
-        signal.signal(signal.SIGTERM, before)

@@ -16,6 +16,7 @@ from tinkery_core.config.hydra_errors import as_user_errors
 from tinkery_core.config.loader import make_loader
 from tinkery_core.config.values import importable_name
 from tinkery_core.errors import UserError
+from tinkery_core.event_loop import leave
 from tinkery_core.help import print_help
 from tinkery_core.invocation import Invocation, program_name
 from tinkery_core.job import USAGE, Job
@@ -55,7 +56,7 @@ class Script:
             status = USAGE
         except KeyboardInterrupt:
             status = INTERRUPTED
-        sys.exit(status)
+        leave(status)
 
     def main(self, arguments: list[str]) -> int:
         """Do what the command line says; the exit status. Raises UserError."""
