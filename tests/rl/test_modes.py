@@ -8,6 +8,7 @@ import anyio
 import chz
 import pytest
 from tinkery_core.completers import Completion
+from tinkery_core.errors import UserError
 from tinkery_core.model import ModelConfig
 from tinkery_rl.algorithm import Algorithm, DynamicSampling
 from tinkery_rl.config import RLConfig
@@ -350,6 +351,17 @@ async def test_a_penalty_holds_the_policy_near_its_reference(
         gaps[coef] = [line["optim/kl_reference"] for line in (await trained(config))[:-1]]
         assert gaps[coef][0] == pytest.approx(0, abs=1e-5)
     assert abs(gaps[10.0][-1]) < 0.5 * abs(gaps[1e-6][-1])
+
+
+async def test_a_reference_that_the_service_does_not_have_is_named(
+    configure: Configure, trained: Train
+) -> None:
+    penalty = KLPenalty(coef=0.1, reference="tinker://nobody/weights/000001")
+    with pytest.raises(UserError) as raised:
+        await trained(configure(algorithm=algorithm(kl_penalty=penalty)))
+    assert str(raised.value).startswith(
+        "algorithm.kl_penalty.reference=tinker://nobody/weights/000001 cannot be loaded.\n  The service says: "
+    )
 
 
 async def test_the_guard_stops_a_run_whose_sampler_and_trainer_disagree(

@@ -26,8 +26,10 @@ async def print_rl_plan(config: RLConfig, datasets: RLDatasets, num_steps: int) 
     num_tests = 0 if test is None else sum(len(test.get_batch(index)) for index in range(len(test)))
     rows = {
         "steps": num_steps,
-        "groups a step": len(prompts_P_G),
-        "episodes a step": num_episodes,
+        "loss": config.loss.name,
+        "groups a batch": len(prompts_P_G),
+        "batches a step, at most": config.batches_per_step,
+        "episodes a batch": num_episodes,
         "prompt tokens of a first turn": num_prompt_tokens,
         "sampled tokens of a turn, at most": num_sampled,
         "trained tokens after one turn, at most": num_prompt_tokens + num_sampled - num_episodes,

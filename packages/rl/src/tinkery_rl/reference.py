@@ -53,14 +53,27 @@ async def open_reference(
 ) -> Reference:
     """The reference of this run: on record in its folder, else saved or named now, and put on record.
 
-    Raises FileNotFoundError if a run that has trained has no reference on record.
+    Raises UserError if the service has none where the config names one.
     """
+    import tinker
+    from tinkery_core.errors import UserError
+    from tinkery_core.failure import in_its_words
     from tinkery_core.jsonl import write_atomically
 
     path = run.dir / REFERENCE
     if run.resume is not None:
         state_path = str(json.loads(path.read_text())["state_path"])
     else:
-        state_path = penalty.reference or (await training_client.save_state("reference", overwrite=True)).path
+        state_path = penalty.reference or (await training_client.save_state("reference")).path
         write_atomically(path, json.dumps({"state_path": state_path}) + "\n")
-    return Reference(await service.create_training_client_from_state(state_path))
+    try:
+        return Reference(await service.create_training_client_from_state(state_path))
+    except tinker.TinkerError as error:
+        if penalty.reference is None:
+            raise
+        raise UserError(
+            f"algorithm.kl_penalty.reference={penalty.reference} cannot be loaded.\n"
+            f"  The service says: {in_its_words(error)}\n"
+            "Name the state_path of a checkpoint that this service has, or leave the key out: then the reference "
+            "is what the run starts with."
+        ) from error
