@@ -97,8 +97,12 @@ class HeldOutAnswers:
 
 
 def before_and_after(run: Run) -> str:
-    """The first few questions with the answers of the first and of the last evaluation, from rollouts.jsonl."""
+    """The first few questions with the answers of the first and of the last evaluation, from rollouts.jsonl; nothing,
+    if no answers were sampled or kept.
+    """
     records = list(read_lines(run.dir / ROLLOUTS))
+    if not records:
+        return ""
     first, last = ([r for r in records if r["step"] == records[end]["step"]] for end in (0, -1))
     lines = ["Held-out questions, and the answers before and after the training:"]
     for before, after in list(zip(first, last, strict=True))[:NUM_SHOWN]:

@@ -15,7 +15,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Generic, TypeVar
 
-from tinkery_core.checkpoints import enqueue_checkpoint
+from tinkery_core.checkpoints import checkpoint_due, enqueue_checkpoint
 
 from tinkery_supervised.answers import exact_match
 
@@ -135,11 +135,8 @@ class Session(Generic[BatchT]):
         return Measurement(metrics, answers)
 
     async def _enqueue_checkpoint(self, num_applied: int) -> PendingCheckpoint | None:
-        """The checkpoint after the last batch is not made here: it is the final one."""
-        every = self.config.save_every
-        if every == 0 or num_applied % every != 0 or num_applied == self.num_steps:
-            return None
-        return await enqueue_checkpoint(self.training_client, self.run, num_applied, "periodic")
+        kind = checkpoint_due(self.config, num_applied, self.num_steps)
+        return kind and await enqueue_checkpoint(self.training_client, self.run, num_applied, kind)
 
     async def _report(self, previous: asyncio.Task[None] | None, pending: PendingStep) -> None:
         """The line of step `k` is about batch `k` and the weights before it was applied."""

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from tinkery_core.background import background_tasks
 from tinkery_core.checkpoints import open_training_client
+from tinkery_core.evaluators import EvaluationSetup
 
 from tinkery_supervised.answers import HeldOutAnswers, before_and_after
 from tinkery_supervised.cross_entropy import CrossEntropy
@@ -15,6 +16,7 @@ from tinkery_supervised.reading import data_thread
 from tinkery_supervised.session import Session
 
 if TYPE_CHECKING:
+    from tinkery_core.evaluators import Evaluator
     from tinkery_core.run import Run
 
     from tinkery_supervised.config import SupervisedConfig
@@ -40,6 +42,7 @@ async def train(config: SupervisedConfig, run: Run) -> None:
             return
         first_step = run.resume.step if run.resume is not None else 0
         run.progress(num_steps, SHOWN)
+        evaluators = make_evaluators(config)
         async with run.connect() as service, background_tasks() as background:
             test = background.create_task(data.run(lambda: load_all(datasets.test)))
             training_client = await open_training_client(service, config, run)
@@ -47,7 +50,7 @@ async def train(config: SupervisedConfig, run: Run) -> None:
                 config=config,
                 run=run,
                 objective=CrossEntropy(training_client, test),
-                evaluators=[],
+                evaluators=evaluators,
                 answers=HeldOutAnswers(config, config.model.load_chat(), test)
                 if config.num_answers
                 else None,
@@ -61,7 +64,16 @@ async def train(config: SupervisedConfig, run: Run) -> None:
                 data.read_ahead(datasets.train.get_batch, steps, config.submit_ahead + 1)
             ) as batches:
                 await session.train(batches)
-        run.print(before_and_after(run))
+        if text := before_and_after(run):
+            run.print(text)
+
+
+def make_evaluators(config: SupervisedConfig) -> list[Evaluator]:
+    """The evaluations that the config names; those of held-out data are the session's own."""
+    return [
+        builder(EvaluationSetup(name, config.model, config.seed, config.max_tokens, config.temperature))
+        for name, builder in config.evaluators.items()
+    ]
 
 
 def load_all(dataset: SupervisedDataset | None) -> list[Batch]:
