@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from tinkery_core.completers import SamplingCompleter
 
@@ -12,8 +12,21 @@ from tinkery_rl.rollouts import play_batch
 if TYPE_CHECKING:
     import tinker
 
-    from tinkery_rl.config import RLConfig
+    from tinkery_rl.rollout_config import RolloutConfig
     from tinkery_rl.types import RLDataset
+
+
+class EvaluationConfig(Protocol):
+    """What the policy samples with, and the bounds on its rollouts; an `RLConfig` has them."""
+
+    @property
+    def seed(self) -> int: ...
+    @property
+    def max_tokens(self) -> int: ...
+    @property
+    def temperature(self) -> float: ...
+    @property
+    def rollouts(self) -> RolloutConfig: ...
 
 
 class HeldOutEvaluator:
@@ -22,7 +35,7 @@ class HeldOutEvaluator:
     Each evaluation samples with the same seeds, so that two policies are compared on the same dice.
     """
 
-    def __init__(self, dataset: RLDataset, config: RLConfig, name: str = "test") -> None:
+    def __init__(self, dataset: RLDataset, config: EvaluationConfig, name: str = "test") -> None:
         self.name = name
         self.dataset = dataset
         self.config = config

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from tinkery_core.checkpoints import open_training_client
 from tinkery_core.errors import UserError
-from tinkery_core.evaluators import EvaluationSetup
+from tinkery_core.evaluators import build_evaluators
 
 from tinkery_rl.evaluation import HeldOutEvaluator
 from tinkery_rl.plan import print_rl_plan
@@ -20,6 +20,7 @@ from tinkery_rl.session import Session
 if TYPE_CHECKING:
     from tinkery_core.evaluators import Evaluator
     from tinkery_core.run import Run
+    from tinkery_core.run_service import RunService
 
     from tinkery_rl.config import RLConfig
     from tinkery_rl.types import RLDataset
@@ -47,7 +48,7 @@ async def train(config: RLConfig, run: Run) -> None:
         run.print(f"All {num_steps} steps of this run are done: {run.dir}")
         return
     run.progress(num_steps, SHOWN)
-    evaluators = make_evaluators(config, datasets.test)
+    evaluators = make_evaluators(config, datasets.test, setup.service)
     async with run.connect() as service:
         setup.service.connect(service)
         training_client = await open_training_client(service, config, run)
@@ -83,13 +84,12 @@ def number_of_steps(config: RLConfig, dataset: RLDataset) -> int:
     return min(available, config.max_steps or available)
 
 
-def make_evaluators(config: RLConfig, test: RLDataset | None) -> list[Evaluator]:
+def make_evaluators(config: RLConfig, test: RLDataset | None, service: RunService) -> list[Evaluator]:
     """The evaluation on the env's held-out problems, if there are any, and those that the config names."""
     held_out = [] if test is None else [HeldOutEvaluator(test, config)]
-    named = [
-        builder(EvaluationSetup(name, config.model, config.seed, config.max_tokens, config.temperature))
-        for name, builder in config.evaluators.items()
-    ]
+    named = build_evaluators(
+        config, max_tokens=config.max_tokens, temperature=config.temperature, service=service
+    )
     return [*held_out, *named]
 
 

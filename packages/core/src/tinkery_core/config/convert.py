@@ -99,6 +99,13 @@ def chz_classes(annotation: Any) -> tuple[type, ...]:
     return tuple(origin for origin in origins if chz.is_chz(origin))
 
 
+def chz_classes_of_items(annotation: Any) -> tuple[type, ...]:
+    """The chz classes among the values of a mapping from names, e.g. (Noise,) of `Mapping[str, Noise]`."""
+    if get_origin(annotation) not in (dict, Mapping):
+        return ()
+    return chz_classes(get_args(annotation)[1])
+
+
 def describe(annotation: Any) -> str:
     """A type for people: `one of a, b` or `float | null`."""
     args = get_args(annotation)

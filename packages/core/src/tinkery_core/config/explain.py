@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import chz
 
-from tinkery_core.config.convert import chz_classes, describe, show
-from tinkery_core.config.fields import default, doc, has_default
+from tinkery_core.config.convert import chz_classes, chz_classes_of_items, describe, show
+from tinkery_core.config.fields import Field, default, doc, has_default
 from tinkery_core.config.sources import DEFAULT, Sources
 from tinkery_core.config.values import TARGET
 
@@ -26,6 +26,10 @@ def explain(config: object, sources: Sources, prefix: str = "") -> Generator[Row
     """Rows for all fields, depth first; a field that holds a chz object has a row for its class."""
     for name, field in chz.chz_fields(type(config)).items():
         key, value = f"{prefix}{name}", getattr(config, f"X_{name}")
+        if chz_classes_of_items(field.x_type) and value:
+            for item_name, item in value.items():
+                yield from _explain_item(f"{key}.{item_name}", item, field, sources)
+            continue
         is_object = chz.is_chz(value)
         yield Row(
             key=key,
@@ -36,6 +40,18 @@ def explain(config: object, sources: Sources, prefix: str = "") -> Generator[Row
         )
         if is_object:
             yield from explain(value, sources, f"{key}.")
+
+
+def _explain_item(key: str, item: object, field: Field, sources: Sources) -> Generator[Row]:
+    """Rows for one of the chz objects in a mapping."""
+    yield Row(
+        key=key,
+        value=type(item).__name__,
+        type=describe(chz_classes_of_items(field.x_type)[0]),
+        doc=doc(field),
+        source=sources.of(f"{key}.{TARGET}"),
+    )
+    yield from explain(item, sources, f"{key}.")
 
 
 def explain_class(cls: type, prefix: str = "", around: tuple[type, ...] = ()) -> Generator[Row]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeVar
@@ -11,7 +12,15 @@ from omegaconf import OmegaConf
 
 from tinkery_core.config.checks import InvalidValue
 from tinkery_core.config.compose import Composed
-from tinkery_core.config.convert import Mismatch, chz_classes, convert, describe, show
+from tinkery_core.config.convert import (
+    Mismatch,
+    chz_classes,
+    chz_classes_of_items,
+    convert,
+    describe,
+    kind,
+    show,
+)
 from tinkery_core.config.explain import explain_class
 from tinkery_core.config.fields import default, doc, has_default
 from tinkery_core.config.sources import Layer, Sources, leaf_keys
@@ -21,6 +30,8 @@ from tinkery_core.config.values import TARGET, blueprint_values, is_mapping
 from tinkery_core.errors import UserError
 
 ConfigT = TypeVar("ConfigT")
+
+_ITEM_NAME = re.compile(r"[A-Za-z0-9_-]+")
 
 
 def resolve(config_class: type[ConfigT], composed: Composed) -> ConfigT:
@@ -79,9 +90,12 @@ class _Resolver:
     def fill_field(self, field: Any, value: Any, key: str) -> None:
         classes = chz_classes(field.x_type)
         if classes and is_mapping(value):
-            cls, value = self.choose_class(field, classes, value, key)
-            self.set(key, cls)
-            self.fill(cls, value, f"{key}.")
+            self.fill_object(classes, default(field), value, key)
+            return
+        classes_of_items = chz_classes_of_items(field.x_type)
+        if classes_of_items and is_mapping(value):
+            for name, item in value.items():
+                self.fill_item(classes_of_items, name, item, key)
             return
         try:
             self.set(
@@ -90,20 +104,40 @@ class _Resolver:
         except Mismatch as mismatch:
             raise self.wrong_type(field, value, key, mismatch) from None
 
+    def fill_object(self, classes: tuple[type, ...], usual: Any, values: Mapping[str, Any], key: str) -> None:
+        """Arguments for a chz object of one of `classes`; `usual` is the field's default."""
+        cls, values = self.choose_class(classes, usual, values, key)
+        self.set(key, cls)
+        self.fill(cls, values, f"{key}.")
+
+    def fill_item(self, classes: tuple[type, ...], name: object, value: Any, key: str) -> None:
+        """Arguments for one of the chz objects in a mapping from names to such."""
+        if not isinstance(name, str) or not _ITEM_NAME.fullmatch(name):
+            raise UserError(
+                f"{key} ({self.sources.of_mention(key)}): {name!r} is no name there. Use letters, digits, - and _."
+            )
+        item = f"{key}.{name}"
+        if not is_mapping(value):
+            names = " or ".join(cls.__name__ for cls in classes)
+            raise UserError(
+                f"{item}={show(value)} ({self.sources.of(item)}): expected {names}, got {kind(value)}.\n"
+                f"Type {item}.{TARGET}=… with the name of a class."
+            )
+        self.fill_object(classes, None, value, item)
+
     def choose_class(
-        self, field: Any, classes: tuple[type, ...], values: Mapping[str, Any], key: str
+        self, classes: tuple[type, ...], usual: Any, values: Mapping[str, Any], key: str
     ) -> tuple[type, Mapping[str, Any]]:
         """The class that `_target_` names, or else that of the field's default, whose other values are kept."""
         if TARGET in values:
             return self.target(values[TARGET], classes, key), values
-        usual = default(field)
         if chz.is_chz(usual) and not isinstance(usual, type):
             return usual.__class__, {**blueprint_values(usual), **values}
         concrete = [cls for cls in classes if is_concrete(cls)]
         if len(concrete) != 1:
             names = " or ".join(cls.__name__ for cls in classes)
             raise UserError(
-                f"{key} ({self.sources.of(key)}) does not say which {names} it is.\n"
+                f"{key} ({self.sources.of_mention(key)}) does not say which {names} it is.\n"
                 f"Type {key}=… to choose one, or add {key}.{TARGET}=… with the name of a class."
             )
         return concrete[0], values
@@ -134,7 +168,7 @@ class _Resolver:
         listing = "" if guess else f"\nKeys there: {', '.join(prefix + sibling for sibling in siblings)}"
         key = f"{prefix}{name}"
         return UserError(
-            f"{key} ({self.sources.of(key)}): there is no such key in {cls.__name__}.{guess}{listing}"
+            f"{key} ({self.sources.of_mention(key)}): there is no such key in {cls.__name__}.{guess}{listing}"
         )
 
     def wrong_type(self, field: Any, value: Any, key: str, mismatch: Mismatch) -> UserError:

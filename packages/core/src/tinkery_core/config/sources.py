@@ -34,6 +34,18 @@ class Sources:
             key = key.rpartition(".")[0]
         return DEFAULT
 
+    def of_mention(self, key: str) -> str:
+        """The same for a key that may have been mentioned only on the way to one inside it."""
+        source = self.of(key)
+        if source != DEFAULT:
+            return source
+        inside = (
+            layer.name
+            for layer in reversed(self.layers)
+            if any(other.startswith(f"{key}.") for other in layer.keys)
+        )
+        return next(inside, DEFAULT)
+
 
 def leaf_keys(values: object, prefix: str = "") -> Generator[str]:
     """Dotted keys of all leaves. Lists are leaves, and so are empty mappings."""

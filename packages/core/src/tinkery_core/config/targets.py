@@ -49,6 +49,14 @@ def _find(target: object) -> object:
     raise LookupError(f"there is no module {parts[0]}")
 
 
+def find_in_module(module: str, name: str) -> object:
+    """What a module holds under a name; it is not called. Raises LookupError saying what is missing."""
+    imported = _import(module)
+    if imported is None:
+        raise LookupError(f"there is no module {module}")
+    return _attribute(imported, name.split("."))
+
+
 def _import(name: str) -> ModuleType | None:
     """The module, or None if there is none of this name."""
     try:
