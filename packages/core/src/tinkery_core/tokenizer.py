@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable
 from importlib.metadata import entry_points
 from pathlib import Path
-from typing import TYPE_CHECKING, TypedDict
+from typing import TYPE_CHECKING, Any, TypedDict
 
 from tinkery_core.errors import UserError
 
@@ -40,6 +40,11 @@ class FolderTokenizer:
         self.unk_token_id: int | None = None
         eos_token = _eos_token(folder)
         self.eos_token_id: int | None = None if eos_token is None else self.convert_tokens_to_ids(eos_token)
+        self.model_max_length = _model_max_length(folder)
+
+    def __len__(self) -> int:
+        """How many tokens there are."""
+        return self._tokenizer.get_vocab_size()
 
     def encode(self, text: str, *, add_special_tokens: bool = True) -> list[int]:
         return self._tokenizer.encode(text, add_special_tokens=add_special_tokens).ids
@@ -57,12 +62,19 @@ class FolderTokenizer:
         return {"input_ids": encoding.ids, "offset_mapping": encoding.offsets}
 
 
+def _model_max_length(folder: Path) -> int:
+    """How many tokens the model can read; beyond all bounds, as `transformers` has it, where the folder doesn't say."""
+    return int(_tokenizer_config(folder).get("model_max_length", 10**30))
+
+
 def _eos_token(folder: Path) -> str | None:
-    path = folder / "tokenizer_config.json"
-    eos: str | dict[str, str] | None = (
-        json.loads(path.read_text()).get("eos_token") if path.exists() else None
-    )
+    eos: str | dict[str, str] | None = _tokenizer_config(folder).get("eos_token")
     return eos["content"] if isinstance(eos, dict) else eos
+
+
+def _tokenizer_config(folder: Path) -> dict[str, Any]:
+    path = folder / "tokenizer_config.json"
+    return json.loads(path.read_text()) if path.exists() else {}
 
 
 def load_tokenizer(model_name: str) -> renderers.Tokenizer:
