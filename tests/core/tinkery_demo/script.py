@@ -74,7 +74,8 @@ class Train(Task):
                 result = await backward
                 await update
                 run.log_metrics(step, {"env/all/reward/total": -result.metrics["loss:sum"]})
-                kind = "final" if step + 1 == num_steps else "periodic"
+                usual = "rolling" if config.rolling_save_every else "periodic"
+                kind = "final" if step + 1 == num_steps else usual
                 await save_checkpoint(training_client, run, step + 1, kind)
 
 
