@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from tinkery_core.chat import Chat
     from tinkery_core.run import Run
 
-    from tinkery_supervised.config import SupervisedConfig
+    from tinkery_supervised.config import TrainerConfig
     from tinkery_supervised.types import Batch, Example
 
 NUM_SHOWN = 4
@@ -66,7 +66,7 @@ def exact_match(answers: Sequence[Answer]) -> dict[str, float]:
 class HeldOutAnswers:
     """Samples the last answers of the first held-out examples, with the same seeds each time."""
 
-    def __init__(self, config: SupervisedConfig, chat: Chat, test: asyncio.Task[list[Batch]]) -> None:
+    def __init__(self, config: TrainerConfig, chat: Chat, test: asyncio.Task[list[Batch]]) -> None:
         self.config = config
         self.chat = chat
         self.test = test

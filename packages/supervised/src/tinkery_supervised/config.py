@@ -1,4 +1,4 @@
-"""The keys of `train-sft`."""
+"""The keys of `train-sft`, and those that it shares with other training on fixed data."""
 
 from __future__ import annotations
 
@@ -11,22 +11,14 @@ from tinkery_supervised.types import OnBadRow, SupervisedDatasetBuilder, Supervi
 
 
 @chz.chz
-class SupervisedConfig(ScriptConfig):
-    """Config of supervised training: the data, the sizes of a step, and what is sampled to see what was learned."""
+class TrainerConfig(ScriptConfig):
+    """Config of training on fixed data: the sizes of a step, and what is sampled to see what was learned."""
 
-    dataset: SupervisedDatasetBuilder = chz.field(doc="the data to train on and to test on")
     optimizer: OptimizerConfig = chz.field(default_factory=OptimizerConfig, doc="Adam and its schedule")
     learning_rate: float = chz.field(
         default=1e-4, validator=more_than(0), doc="peak learning rate of the LoRA adapter"
     )
-    batch_size: int = chz.field(
-        default=32, validator=at_least(1), doc="rows of one step; with batch_tokens, at most so many"
-    )
-    batch_tokens: int | None = chz.field(
-        default=None,
-        validator=at_least(1),
-        doc="tokens of one step, at most: as many rows as fit; null counts rows alone",
-    )
+    batch_size: int = chz.field(default=32, validator=at_least(1), doc="rows of one step")
     epochs: int = chz.field(default=1, validator=at_least(1), doc="passes over the data")
     max_length: int | None = chz.field(
         default=None, validator=at_least(2), doc="tokens after which an example is cut off; null is no bound"
@@ -47,6 +39,18 @@ class SupervisedConfig(ScriptConfig):
     max_tokens: int = chz.field(default=256, validator=at_least(1), doc="tokens of a sampled answer, at most")
     temperature: float = chz.field(
         default=0.0, validator=at_least(0), doc="sampling temperature of answers; 0 is greedy"
+    )
+
+
+@chz.chz
+class SupervisedConfig(TrainerConfig):
+    """Config of supervised training on conversations."""
+
+    dataset: SupervisedDatasetBuilder = chz.field(doc="the data to train on and to test on")
+    batch_tokens: int | None = chz.field(
+        default=None,
+        validator=at_least(1),
+        doc="tokens of one step, at most: as many of batch_size rows as fit; null counts rows alone",
     )
 
     @property

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from tinkery_core.run import Run
 
     from tinkery_supervised.answers import Answer, HeldOutAnswers
-    from tinkery_supervised.config import SupervisedConfig
+    from tinkery_supervised.config import TrainerConfig
     from tinkery_supervised.objective import Objective, Pending
 
 BatchT = TypeVar("BatchT")
@@ -66,7 +66,7 @@ class PendingStep:
 class Session(Generic[BatchT]):
     """A run from batch `first_step` on."""
 
-    config: SupervisedConfig
+    config: TrainerConfig
     run: Run
     objective: Objective[BatchT]
     evaluators: Sequence[Evaluator]

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from tinkery_core.evaluators import Evaluator
     from tinkery_core.run import Run
 
-    from tinkery_supervised.config import SupervisedConfig
+    from tinkery_supervised.config import SupervisedConfig, TrainerConfig
     from tinkery_supervised.types import Batch, SupervisedDataset
 
 SHOWN = {"nll": "train/nll", "test nll": "test/nll", "exact": "test/exact_match"}
@@ -68,7 +68,7 @@ async def train(config: SupervisedConfig, run: Run) -> None:
             run.print(text)
 
 
-def make_evaluators(config: SupervisedConfig) -> list[Evaluator]:
+def make_evaluators(config: TrainerConfig) -> list[Evaluator]:
     """The evaluations that the config names; those of held-out data are the session's own."""
     return [
         builder(EvaluationSetup(name, config.model, config.seed, config.max_tokens, config.temperature))
