@@ -2,6 +2,7 @@
 
 import re
 import shlex
+import sys
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ from tinkery_core.cli import find_script
 from tinkery_core.config.compose import compose
 from tinkery_core.config.loader import make_loader
 from tinkery_core.config.resolve import resolve
+from tinkery_core.evaluators import build_evaluators
 
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = [
@@ -54,6 +56,24 @@ def write_the_documented_experiment(folder: Path) -> None:
     path = folder / "conf" / "experiment" / "mine.yaml"
     path.parent.mkdir(parents=True)
     path.write_text(example)
+
+
+def test_the_documented_evaluators_can_be_built(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    text = (ROOT / "docs" / "configuration.md").read_text()
+    for path, content in re.findall(r"```(?:yaml|python)\n# (\S+)\n(.*?)```", text, re.DOTALL):
+        tmp_path.joinpath(path).parent.mkdir(parents=True, exist_ok=True)
+        tmp_path.joinpath(path).write_text(content)
+    (row,) = re.findall(r"```json\n(.*?)```", text, re.DOTALL)
+    tmp_path.joinpath("manners.jsonl").write_text(row)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
+    script = find_script("train-math")
+    loader = make_loader(script.conf, None)
+    config = resolve(
+        script.config_class, compose(loader, script.config_name, script.name, ["+experiment=evaluated"])
+    )
+    assert config.evaluators.keys() == {"greedy", "manners", "brevity"}
+    assert len(build_evaluators(config, max_tokens=8, temperature=1.0)) == 3
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
