@@ -7,8 +7,9 @@ from collections.abc import AsyncGenerator, Callable, Coroutine, Sequence
 from functools import partial
 
 from tinkery_rl import check_env_looks as looks
-from tinkery_rl.check_env_play import Announce, Bounds, Player, Recording, Script
+from tinkery_rl.check_env_play import Announce, Bounds, Player, Recording
 from tinkery_rl.check_env_report import CheckFailed, Finding
+from tinkery_rl.check_env_script import Script
 from tinkery_rl.check_env_target import CONFIG, DATASET, Group, Subject
 from tinkery_rl.types import EnvGroupBuilder, RLDataset
 

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-import random
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Generator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING, Literal, TypeAlias, TypeVar
-
-from tinkery_core.completers import Completion
+from typing import TypeAlias, TypeVar
 
 from tinkery_rl.check_env_report import CheckFailed
+from tinkery_rl.check_env_script import Script
 from tinkery_rl.rollouts import gather
 from tinkery_rl.types import (
     Env,
@@ -26,18 +24,11 @@ from tinkery_rl.types import (
     Transition,
 )
 
-if TYPE_CHECKING:
-    from tinkery_core.chat import Chat
-    from tinkery_core.completers import Stop
-
 T = TypeVar("T")
 
 Call: TypeAlias = Callable[[], Coroutine[object, object, T]]
 
 MAKE_ENVS, CALLS, IN_TIME, ENDS = "make_envs", "calls", "calls in time", "end of episode"
-MAX_ACTION_TOKENS = 8
-CUT_OFF_SHARE = 0.1
-SAY_SHARE = 0.9
 CANCEL_TIMEOUT_S = 1.0
 
 
@@ -55,42 +46,7 @@ class Bounds:
 
 
 Announce = Callable[[str], None]
-"""Told each call before it is made, so that somebody outside knows which one never came back."""
-
-
-class Script:
-    """Writes random tokens, or often one of the texts `says`, and then the stop token.
-
-    Now and then it runs into the token limit instead.
-    """
-
-    def __init__(self, chat: Chat, vocab_size: int, says: Sequence[str] = ()) -> None:
-        self.chat = chat
-        self.vocab_size = vocab_size
-        self.says = [chat.encode(text) for text in says]
-
-    def action(self, member: int, turn: int, stop: Stop | None) -> Completion:
-        """What is sampled in this turn, whenever it is asked for."""
-        dice = random.Random(f"{member}/{turn}")
-        ends = self._ends(stop)
-        special = {*self.chat.stop_tokens, *(token for end in ends for token in end)}
-        drawn = (dice.randrange(self.vocab_size) for _ in range(dice.randint(1, MAX_ACTION_TOKENS)))
-        tokens = [token for token in drawn if token not in special]
-        if self.says and dice.random() < SAY_SHARE:
-            return _completion(dice.choice(self.says) + dice.choice(ends), "stop")
-        is_cut_off = bool(tokens) and dice.random() < CUT_OFF_SHARE
-        if not is_cut_off:
-            tokens += dice.choice(ends)
-        return _completion(tokens, "length" if is_cut_off else "stop")
-
-    def _ends(self, stop: Stop | None) -> list[list[int]]:
-        return [
-            self.chat.encode(end) if isinstance(end, str) else [end] for end in stop or self.chat.stop_tokens
-        ]
-
-
-def _completion(tokens: list[int], stop_reason: Literal["stop", "length"]) -> Completion:
-    return Completion(tokens, [-1.0] * len(tokens), stop_reason)
+"""Told each time that a call takes over, so that somebody outside knows which one never came back."""
 
 
 @dataclass
@@ -98,6 +54,7 @@ class Recording:
     """What happened when a group was played. `trouble` is what kept it from being played to its end."""
 
     place: str
+    is_game: bool = False
     envs_G: Sequence[Env] = ()
     turns_G: list[list[Transition]] = field(default_factory=list[list[Transition]])
     ended_G: list[bool] = field(default_factory=list[bool])
@@ -124,7 +81,7 @@ class Player:
 
     async def play(self, builder: EnvGroupBuilder, place: str, *, first_only: bool = False) -> Recording:
         """Play a group to its end, or up to its first observations. What goes wrong is in the recording."""
-        recording = Recording(place)
+        recording = Recording(place, builder.members_interact)
         try:
             await self._play(builder, recording, first_only)
         except CheckFailed as trouble:
@@ -156,7 +113,7 @@ class Player:
         recording.ended_G = [False] * num_envs
         recording.first_G = [None] * num_envs
         members = [self._play_member(recording, g, first_only) for g in range(num_envs)]
-        if first_only and builder.members_interact:  # the others wait for a move that never comes
+        if first_only and recording.is_game:  # the others wait for a move that never comes
             await _first_of(members)
             return
         await gather(members)
@@ -182,7 +139,7 @@ class Player:
                     f"{place}: not over after {len(turns)} turns",
                     "end the episode at some turn whatever the policy says, or give --max-turns more",
                 )
-            action = self.script.action(g, len(turns), observation.stop)
+            action = self.script.action(place, len(turns), observation.stop)
             where = f"{place}, turn {len(turns)}: step"
             result = _typed(await self.call(recording, where, partial(env.step, action)), StepResult, where)
             turns.append(Transition(observation, action, result.reward, result.metrics))
@@ -193,26 +150,19 @@ class Player:
         where, env = f"{place}: initial_observation", recording.envs_G[g]
         try:
             return _typed(await self.call(recording, where, env.initial_observation), Observation, where)
-        except NoTurn:
-            recording.ended_G[g] = True
-            return None
+        except CheckFailed as failure:
+            if recording.is_game and isinstance(failure.__cause__, NoTurn):
+                recording.ended_G[g] = True
+                return None
+            raise
 
     async def call(self, recording: Recording, place: str, function: Call[T]) -> T:
-        """What an awaited call returns. Raises CheckFailed if it raises or does not come back in time; and NoTurn."""
-        self.announce(place)
-        task = asyncio.ensure_future(_Measured(function, recording, place))
+        """What an awaited call returns. Raises CheckFailed if it raises or does not come back in time."""
+        task = asyncio.ensure_future(_Measured(function, recording, place, self.announce))
         try:
             await asyncio.wait([task], timeout=self.bounds.call_s)
             if task.done():
-                return task.result()
-        except (NoTurn, asyncio.CancelledError):
-            raise
-        except BaseException as error:
-            raise CheckFailed(
-                CALLS,
-                f"{place} raised {type(error).__name__}: {error}",
-                "a run ends when an environment raises: handle what a policy can write, or what the outside does",
-            ) from error
+                return _result(task, place)
         finally:
             if not task.done():
                 task.cancel()
@@ -224,17 +174,30 @@ class Player:
         )
 
 
+def _result(task: asyncio.Future[T], place: str) -> T:
+    try:
+        return task.result()
+    except BaseException as error:
+        raise CheckFailed(
+            CALLS,
+            f"{place} raised {type(error).__name__}: {error}",
+            "a run ends when an environment raises: handle what a policy can write, or what the outside does",
+        ) from error
+
+
 class _Measured(Awaitable[T]):
     """A call that notes in a recording how long it kept the event loop to itself at a stretch."""
 
-    def __init__(self, function: Call[T], recording: Recording, place: str) -> None:
+    def __init__(self, function: Call[T], recording: Recording, place: str, announce: Announce) -> None:
         self.function = function
         self.recording = recording
         self.place = place
+        self.announce = announce
 
     def __await__(self) -> Generator[object, object, T]:
         resume = self._begin
         while True:
+            self.announce(self.place)
             began = time.perf_counter()
             try:
                 waits_for = resume()
