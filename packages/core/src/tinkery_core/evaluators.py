@@ -73,13 +73,13 @@ class EvaluatorBuilder(ABC):
 def build_evaluators(
     config: ScriptConfig, *, max_tokens: int, temperature: float, service: RunService | None = None
 ) -> list[Evaluator]:
-    """The evaluators that `config.evaluators` names. The other values are what a run samples with unless they say
+    """The evaluators that `config.evaluators` names, by their names. The other values are what a run samples with unless they say
     otherwise.
 
     Raises UserError and EvaluationError, then and later, with the key of the evaluator in the message.
     """
     evaluators: list[Evaluator] = []
-    for name, builder in config.evaluators.items():
+    for name, builder in sorted(config.evaluators.items()):
         setup = EvaluationSetup(
             name, config.model, config.seed, max_tokens, temperature, service or RunService()
         )

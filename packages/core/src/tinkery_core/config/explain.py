@@ -27,7 +27,7 @@ def explain(config: object, sources: Sources, prefix: str = "") -> Generator[Row
     for name, field in chz.chz_fields(type(config)).items():
         key, value = f"{prefix}{name}", getattr(config, f"X_{name}")
         if chz_classes_of_items(field.x_type) and value:
-            for item_name, item in value.items():
+            for item_name, item in sorted(value.items()):
                 yield from _explain_item(f"{key}.{item_name}", item, field, sources)
             continue
         is_object = chz.is_chz(value)

@@ -35,7 +35,8 @@ def _plain(value: Any) -> Any:
     if chz.is_chz(value):
         return blueprint_values(value)
     if is_mapping(value):
-        return {key: _plain(item) for key, item in value.items()}
+        # In an order of its own: chz keeps none among objects by name.
+        return {key: _plain(value[key]) for key in sorted(value)}
     if is_list(value):
         return [_plain(item) for item in value]
     return str(value) if isinstance(value, PurePath) else value
