@@ -56,7 +56,7 @@ class MessagesColumn(RowMapping):
     )
 
     def __call__(self, row: HubRow) -> object:
-        return {"messages": _cell(row, self.column)}
+        return {"messages": cell(row, self.column)}
 
 
 @chz.chz
@@ -69,14 +69,15 @@ class PromptAndAnswer(RowMapping):
 
     def __call__(self, row: HubRow) -> object:
         turns = [
-            {"role": "user", "content": _cell(row, self.prompt)},
-            {"role": "assistant", "content": _cell(row, self.answer)},
+            {"role": "user", "content": cell(row, self.prompt)},
+            {"role": "assistant", "content": cell(row, self.answer)},
         ]
         system = [] if self.system is None else [{"role": "system", "content": self.system}]
         return {"messages": system + turns}
 
 
-def _cell(row: HubRow, column: str) -> object:
+def cell(row: HubRow, column: str) -> object:
+    """What a row has in a column. Raises Malformed if there is no such column."""
     if column not in row:
         raise Malformed(f"there is no column {column}; the columns are {', '.join(row)}")
     return row[column]
@@ -130,29 +131,35 @@ class HubBuilder(ConversationsBuilder):
         return Source(StreamRows(open_at, self.shuffle_window), test)
 
     def _read(self, split: str, start: int) -> Iterator[RawRow]:
-        with self._explained(split):
+        with _explained(self.name, self.config, split):
             load: Callable[..., HubStream] = _datasets().load_dataset
             rows = load(self.name, self.config, split=split, streaming=True).skip(start)
         for number, row in enumerate(rows, start=start):
             yield RawRow(f"{self.name} row {number}", row)
 
     def _open(self, split: str) -> HubTable:
-        with self._explained(split):
-            load: Callable[..., HubTable] = _datasets().load_dataset
-            return load(self.name, self.config, split=split)
+        return open_split(self.name, self.config, split)
 
-    @contextmanager
-    def _explained(self, split: str) -> Generator[None]:
-        try:
-            yield
-        except (OSError, ValueError) as error:
-            config = "" if self.config is None else f" ({self.config})"
-            raise UserError(
-                f"The data set {self.name}{config}, split {split}, cannot be opened.\n"
-                f"  datasets says: {str(error).splitlines()[0]}\n"
-                "Expected a name in the Hugging Face hub, which needs a network the first time, or a folder with files "
-                "of JSON lines, CSV or Parquet."
-            ) from error
+
+def open_split(name: str, config: str | None, split: str) -> HubTable:
+    """A split of a data set. Raises UserError if it cannot be read."""
+    with _explained(name, config, split):
+        load: Callable[..., HubTable] = _datasets().load_dataset
+        return load(name, config, split=split)
+
+
+@contextmanager
+def _explained(name: str, config: str | None, split: str) -> Generator[None]:
+    try:
+        yield
+    except (OSError, ValueError) as error:
+        in_config = "" if config is None else f" ({config})"
+        raise UserError(
+            f"The data set {name}{in_config}, split {split}, cannot be read.\n"
+            f"  datasets says: {str(error).splitlines()[0]}\n"
+            "Expected a name in the Hugging Face hub, which needs a network the first time, or a folder with files "
+            "of JSON lines, CSV or Parquet."
+        ) from error
 
 
 class HubRows:

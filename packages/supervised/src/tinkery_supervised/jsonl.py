@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from array import array
+from collections.abc import Sequence
 from pathlib import Path
 
 import chz
@@ -42,18 +43,42 @@ class JsonlTable:
             return RawRow(f"{self.path} line {self._numbers[index]}", file.read(end - start))
 
 
+def parse_line(line: object) -> object:
+    """The object of a line of JSON. Raises Malformed."""
+    assert isinstance(line, bytes)
+    try:
+        return json.loads(line.strip())
+    except UnicodeDecodeError as error:
+        raise Malformed(f"not UTF-8: {error.reason} at byte {error.start}") from None
+    except json.JSONDecodeError as error:
+        raise Malformed(f"not JSON: {error.msg} at column {error.colno}") from None
+
+
+def find_file(key: str, name: str) -> Path:
+    """The file that a key of the config names. Raises UserError if there is none."""
+    path = Path(name).expanduser()
+    if not path.is_file():
+        raise UserError(f"{key}={name}: there is no such file. Expected a file of JSON lines.")
+    return path
+
+
+def refuse_bad_rows(bad_rows: Sequence[BadRow], num_rows: int) -> None:
+    """Raise UserError if there are bad rows among the rows of a source, with the first few of them."""
+    if bad_rows:
+        shown = "".join(f"  {row}\n" for row in bad_rows[:NUM_SHOWN])
+        more = f"  and {len(bad_rows) - NUM_SHOWN} more\n" if len(bad_rows) > NUM_SHOWN else ""
+        raise UserError(
+            f"{len(bad_rows)} of {num_rows} rows cannot be trained on:\n{shown}{more}"
+            "Correct them, or type on_bad_row=skip to train on the others."
+        )
+
+
 @chz.chz
 class JsonlConversations(ConversationsBuilder):
     """What sources of JSON lines share."""
 
     def to_conversation(self, value: object) -> object:
-        assert isinstance(value, bytes)
-        try:
-            return json.loads(value)
-        except UnicodeDecodeError as error:
-            raise Malformed(f"not UTF-8: {error.reason} at byte {error.start}") from None
-        except json.JSONDecodeError as error:
-            raise Malformed(f"not JSON: {error.msg} at column {error.colno}") from None
+        return parse_line(value)
 
     def open(self, path: Path, setup: SupervisedSetup) -> JsonlTable:
         """The rows of a file. Raises UserError for bad rows, unless those are to be skipped."""
@@ -64,14 +89,7 @@ class JsonlConversations(ConversationsBuilder):
 
     def _check(self, table: JsonlTable) -> None:
         parsed = (self.parse(table[index]) for index in range(len(table)))
-        bad = [row for row in parsed if isinstance(row, BadRow)]
-        if bad:
-            shown = "".join(f"  {row}\n" for row in bad[:NUM_SHOWN])
-            more = f"  and {len(bad) - NUM_SHOWN} more\n" if len(bad) > NUM_SHOWN else ""
-            raise UserError(
-                f"{len(bad)} of {len(table)} rows cannot be trained on:\n{shown}{more}"
-                "Correct them, or type on_bad_row=skip to train on the others."
-            )
+        refuse_bad_rows([row for row in parsed if isinstance(row, BadRow)], len(table))
 
 
 @chz.chz
@@ -88,11 +106,5 @@ class JsonlBuilder(JsonlConversations):
 
     def load(self, setup: SupervisedSetup) -> Source:
         """With `on_bad_row=fail` all rows are checked before anything is trained."""
-        test = None if self.test_path is None else self.open(self._found("test_path", self.test_path), setup)
-        return self.divide(self.open(self._found("path", self.path), setup), self.path, test)
-
-    def _found(self, key: str, name: str) -> Path:
-        path = Path(name).expanduser()
-        if not path.is_file():
-            raise UserError(f"{key}={name}: there is no such file. Expected a file of JSON lines.")
-        return path
+        test = None if self.test_path is None else self.open(find_file("test_path", self.test_path), setup)
+        return self.divide(self.open(find_file("path", self.path), setup), self.path, test)
