@@ -1,6 +1,7 @@
 """The modes: what enters which step, how old it is, what waits for what, and that nothing hangs."""
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 
@@ -334,6 +335,31 @@ async def test_dynamic_sampling_draws_no_more_than_it_needs(configure: Configure
     assert datasets[0].drawn[0] == 0
     assert {index // 3 for index in datasets[0].drawn} == {0, 1, 2}
     assert len(datasets[0].drawn) < 9
+
+
+async def test_a_dataset_too_small_for_one_step_is_refused_before_anything_starts(
+    configure: Configure, trained: Train
+) -> None:
+    config = configure(env=one_turns(), algorithm=algorithm(dynamic_sampling=DynamicSampling(max_batches=13)))
+    with pytest.raises(UserError) as raised:
+        await trained(config)
+    assert str(raised.value) == (
+        "algorithm.dynamic_sampling.max_batches=13 is more than the 12 batches that env has, and a step takes "
+        "that many.\nLower it to 12 or less, or give env more batches."
+    )
+
+
+async def test_an_env_that_blocks_everything_ends_the_run_and_is_named(
+    configure: Configure, trained: Train
+) -> None:
+    async def hook(batch: int, group: int) -> None:
+        if (batch, group) == (1, 2):
+            time.sleep(1000)  # noqa: ASYNC251, that is the point
+
+    config = configure(env=one_turns(hook), rollouts=RolloutConfig(max_call_seconds=1.0))
+    with pytest.raises(RolloutError) as raised:
+        await trained(config)
+    assert "OneTurn.initial_observation took longer than rollouts.max_call_seconds=1" in str(raised.value)
 
 
 async def test_a_penalty_holds_the_policy_near_its_reference(

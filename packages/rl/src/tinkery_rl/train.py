@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
+from tinkery_core.background import background_tasks
 from tinkery_core.checkpoints import open_training_client
 from tinkery_core.errors import UserError
 from tinkery_core.evaluators import build_evaluators
@@ -16,6 +14,7 @@ from tinkery_rl.plan import print_rl_plan
 from tinkery_rl.reference import open_reference
 from tinkery_rl.sampling import Sampler
 from tinkery_rl.session import Session
+from tinkery_rl.watchdog import watchdog
 
 if TYPE_CHECKING:
     from tinkery_core.evaluators import Evaluator
@@ -67,19 +66,20 @@ async def train(config: RLConfig, run: Run) -> None:
                 first_step=run.resume.step if run.resume is not None else 0,
                 num_steps=num_steps,
             )
-            await config.mode(session)
+            with watchdog(config.rollouts.max_call_seconds):
+                await config.mode(session)
 
 
 def number_of_steps(config: RLConfig, dataset: RLDataset) -> int:
     """How many steps the dataset has batches for, at most `max_steps`. Raises UserError if it is none."""
+    if len(dataset) == 0:
+        raise UserError("env has no batch to train on: lower groups_per_batch, or give it more data.")
     available = len(dataset) // config.batches_per_step
     if available == 0:
         raise UserError(
-            f"The dataset of env has {len(dataset)} batches, and algorithm.dynamic_sampling.max_batches="
-            f"{config.batches_per_step} takes that many for one step.\n"
-            f"Lower max_batches to {len(dataset)} or less, or give the dataset more batches."
-            if len(dataset)
-            else "The dataset of env has no batches to train on: lower groups_per_batch, or give it more data."
+            f"algorithm.dynamic_sampling.max_batches={config.batches_per_step} is more than the {len(dataset)} "
+            f"batches that env has, and a step takes that many.\n"
+            f"Lower it to {len(dataset)} or less, or give env more batches."
         )
     return min(available, config.max_steps or available)
 
@@ -91,16 +91,3 @@ def make_evaluators(config: RLConfig, test: RLDataset | None, service: RunServic
         config, max_tokens=config.max_tokens, temperature=config.temperature, service=service
     )
     return [*held_out, *named]
-
-
-@asynccontextmanager
-async def background_tasks() -> AsyncGenerator[asyncio.TaskGroup]:
-    """Tasks that run beside the body. The first failure, there or here, ends all and is raised as itself."""
-    failure: BaseException | None = None
-    try:
-        async with asyncio.TaskGroup() as tasks:
-            yield tasks
-    except* Exception as group:
-        failure = group.exceptions[0]
-    if failure is not None:
-        raise failure
