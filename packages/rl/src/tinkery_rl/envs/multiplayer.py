@@ -158,7 +158,7 @@ class Seat(Env):
 
     async def step(self, action: Completion) -> StepResult:
         with self.match.attended_by(self.seat):
-            text = None if action.stop_reason == "length" else self.chat.parse(action.tokens)
+            text = None if action.stop_reason == "length" else self.chat.parse(action.tokens, self.prompt)
             move = self.match.play(self.seat, text)
             if not await self.match.turn(self.seat):
                 return StepResult(move.reward, metrics=move.metrics)

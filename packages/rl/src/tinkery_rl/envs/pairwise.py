@@ -153,8 +153,9 @@ class PairwiseGroupBuilder(EnvGroupBuilder):
 
     def _competing_answer(self, trajectory: Trajectory) -> str | None:
         """The answer as text, or None if it loses by forfeit."""
-        action = trajectory.transitions[-1].action
-        answer = self.model.load_chat().parse(action.tokens)
+        (turn,) = trajectory.transitions
+        action = turn.action
+        answer = self.model.load_chat().parse(action.tokens, turn.observation.tokens)
         is_cut_off = action.stop_reason == "length" and self.truncated_lose
         return None if is_cut_off or not self.judge.accepts(self.messages, answer) else answer
 
