@@ -14,7 +14,7 @@ from tinkery_core.config.values import blueprint_values, values_to_yaml
 from tinkery_core.console import RunConsole
 from tinkery_core.jsonl import append_lines
 from tinkery_core.start_weights import StartWeights, find_start_weights
-from tinkery_core.wandb_sink import WandbSink, check_wandb
+from tinkery_core.wandb_sink import WandbSink, check_wandb, first_new_step
 
 if TYPE_CHECKING:
     import tinker
@@ -134,11 +134,12 @@ def open_run(
     with ExitStack() as stack:
         stack.enter_context(folder.claimed(path))
         folder.record_config(path, values, yaml or values_to_yaml(values))
+        new_step = first_new_step(path) if config.logging.wandb is not None else 0
         resume = folder.rewind(path)
         stack.enter_context(console.logging_to(path / folder.LOG))
         wandb = None
         if config.logging.wandb is not None:
-            wandb = stack.enter_context(WandbSink(config.logging.wandb, path, values))
+            wandb = stack.enter_context(WandbSink(config.logging.wandb, path, values, new_step))
         run = Run(config, console, resume, start, wandb)
         stack.callback(run.close_service)
         yield run
