@@ -90,9 +90,10 @@ class PendingUpdate:
         metrics = {**self.batch.metrics(), "optim/lr": self.learning_rate}
         if self.loss is None or self.optim_step is None:
             return metrics
+        likelihood = await likelihood_metrics("train", [self.loss])  # first, as it is the first that may fail
         response = await self.optim_step
-        metrics |= {f"optim/{name}": value for name, value in (response.metrics or {}).items()}
-        return await likelihood_metrics("train", [self.loss]) | metrics
+        adam = {f"optim/{name}": value for name, value in (response.metrics or {}).items()}
+        return likelihood | metrics | adam
 
 
 @dataclass(frozen=True)

@@ -134,8 +134,8 @@ class HubBuilder(ConversationsBuilder):
         with _explained(self.name, self.config, split):
             load: Callable[..., HubStream] = _datasets().load_dataset
             rows = load(self.name, self.config, split=split, streaming=True).skip(start)
-        for number, row in enumerate(rows, start=start):
-            yield RawRow(f"{self.name} row {number}", row)
+            for number, row in enumerate(rows, start=start):
+                yield RawRow(f"{self.name} row {number}", row)
 
     def _open(self, split: str) -> HubTable:
         return open_split(self.name, self.config, split)

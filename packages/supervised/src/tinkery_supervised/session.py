@@ -122,14 +122,15 @@ class Session(Generic[BatchT]):
     async def _measure(
         self, test: Pending, snapshot: tinker.APIFuture[tinker.SamplingClient] | None
     ) -> Measurement:
+        metrics = await test.metrics()
         if snapshot is None:
-            return Measurement(await test.metrics(), [])
+            return Measurement(metrics, [])
         policy = await snapshot
         reports = [
             self.background.create_task(_report_of(evaluator, policy)) for evaluator in self.evaluators
         ]
         answers = [] if self.answers is None else await self.answers(policy)
-        metrics = await test.metrics() | exact_match(answers)
+        metrics |= exact_match(answers)
         for report in reports:
             metrics |= await report
         return Measurement(metrics, answers)

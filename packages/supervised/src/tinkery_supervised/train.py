@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 from tinkery_core.background import background_tasks
 from tinkery_core.checkpoints import open_training_client
-from tinkery_core.evaluators import EvaluationSetup
+from tinkery_core.evaluators import build_evaluators
+from tinkery_core.run_service import RunService
 
 from tinkery_supervised.answers import HeldOutAnswers, before_and_after
 from tinkery_supervised.cross_entropy import CrossEntropy
@@ -16,6 +17,7 @@ from tinkery_supervised.reading import data_thread
 from tinkery_supervised.session import Session
 
 if TYPE_CHECKING:
+    import tinker
     from tinkery_core.evaluators import Evaluator
     from tinkery_core.run import Run
 
@@ -42,7 +44,6 @@ async def train(config: SupervisedConfig, run: Run) -> None:
             return
         first_step = run.resume.step if run.resume is not None else 0
         run.progress(num_steps, SHOWN)
-        evaluators = make_evaluators(config)
         async with run.connect() as service, background_tasks() as background:
             test = background.create_task(data.run(lambda: load_all(datasets.test)))
             training_client = await open_training_client(service, config, run)
@@ -50,7 +51,7 @@ async def train(config: SupervisedConfig, run: Run) -> None:
                 config=config,
                 run=run,
                 objective=CrossEntropy(training_client, test),
-                evaluators=evaluators,
+                evaluators=make_evaluators(config, service),
                 answers=HeldOutAnswers(config, config.model.load_chat(), test)
                 if config.num_answers
                 else None,
@@ -68,12 +69,13 @@ async def train(config: SupervisedConfig, run: Run) -> None:
             run.print(text)
 
 
-def make_evaluators(config: TrainerConfig) -> list[Evaluator]:
-    """The evaluations that the config names; those of held-out data are the session's own."""
-    return [
-        builder(EvaluationSetup(name, config.model, config.seed, config.max_tokens, config.temperature))
-        for name, builder in config.evaluators.items()
-    ]
+def make_evaluators(config: TrainerConfig, service: tinker.ServiceClient) -> list[Evaluator]:
+    """The evaluators that the config names; they may ask the service too. Held-out data is the session's own."""
+    run_service = RunService()
+    run_service.connect(service)
+    return build_evaluators(
+        config, max_tokens=config.max_tokens, temperature=config.temperature, service=run_service
+    )
 
 
 def load_all(dataset: SupervisedDataset | None) -> list[Batch]:
