@@ -160,6 +160,14 @@ def test_a_broken_promise_fails_the_check_for_it_and_no_other(name: str, check: 
     assert found[check].splitlines()[0] == reason
 
 
+def test_what_a_model_grades_is_skipped_as_a_check_has_no_service() -> None:
+    found = {finding.check: finding for finding in findings("tinkery_checked_envs:Judged")}
+    assert not [finding for finding in found.values() if finding.status == "fail"]
+    for check in ("group rewards", "reward bounds"):
+        assert found[check].status == "skip"
+        assert found[check].reason == "a model takes part in them, and a check connects to no service"
+
+
 def test_total_rewards_keep_to_the_bounds_that_are_declared() -> None:
     found = failed("TooGenerous")
     assert list(found) == ["reward bounds"]
@@ -181,6 +189,13 @@ def test_a_call_that_hangs_is_reported_and_not_waited_for() -> None:
     assert failed("Hangs", bounds=Bounds(call_s=0.2)) == {
         "calls in time": "the group, member 0, turn 0: step did not come back within 0.2 s"
     }
+
+
+def test_a_cleanup_that_hangs_is_waited_for_once() -> None:
+    assert failed("HangsAtLast", bounds=Bounds(call_s=0.2)) == {
+        "cleanup": "the group: cleanup did not come back within 0.2 s"
+    }
+    assert import_module("tinkery_checked_envs").hung == ["cleanup"]
 
 
 @pytest.fixture
@@ -252,11 +267,16 @@ def test_a_model_that_does_not_exist_is_usage_too() -> None:
         check_env(["tinkery_checked_envs:Sound", "--model", "tinny"])
     with pytest.raises(UserError, match=r"^'num_envs' is not understood: expected key=value$"):
         check_env(["tinkery_checked_envs:Sound", "num_envs"])
+    with pytest.raises(
+        UserError, match=r"^Sound.model is the model that the check is for: type --model NAME "
+    ):
+        check_env(["tinkery_checked_envs:Sound", "model.name=tinkery/tiny"])
 
 
 def test_it_is_a_command_of_tinkery_and_starts_light() -> None:
     code = (
         "import sys; from tinkery_core.cli import run_command\n"
+        "import tinkery_rl.envs.model_judges, tinkery_rl.envs.pairwise, tinkery_rl.envs.nim\n"
         "assert run_command(['--help']) == 0\n"
         "heavy = {'tinker', 'renderers', 'transformers', 'tokenizers', 'numpy', 'jax'} & set(sys.modules)\n"
         "assert not heavy, heavy"

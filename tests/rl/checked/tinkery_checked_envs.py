@@ -12,6 +12,7 @@ from tinkery_core.chat import Chat
 from tinkery_core.completers import Completion
 from tinkery_core.errors import UserError
 from tinkery_core.model import ModelConfig
+from tinkery_core.run_service import RunService
 from tinkery_rl.types import (
     Env,
     EnvGroupBuilder,
@@ -120,6 +121,16 @@ class Hangs(Sound):
 
     def env(self) -> type[SoundEnv]:
         return self.Broken
+
+
+hung: list[str] = []
+
+
+@chz.chz
+class HangsAtLast(Sound):
+    async def cleanup(self) -> None:
+        hung.append("cleanup")
+        await asyncio.Event().wait()
 
 
 @chz.chz
@@ -276,6 +287,15 @@ class Remembers(Sound):
 @chz.chz
 class HoldsALock(Sound):
     lock: object = chz.field(default_factory=threading.Lock)
+
+
+@chz.chz
+class Judged(Sound):
+    async def compute_group_rewards(
+        self, trajectories_G: Sequence[Trajectory], envs_G: Sequence[Env]
+    ) -> Sequence[GroupReward]:
+        await RunService().sampling_client("tinkery/tiny")
+        return []
 
 
 class Question:

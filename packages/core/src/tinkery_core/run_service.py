@@ -11,6 +11,10 @@ if TYPE_CHECKING:
     import tinker
 
 
+class NotConnected(UserError):
+    """A model was to be asked where no run is connected to a service."""
+
+
 class RunService:
     """Datasets are built before a run connects, so they hold this, and ask it once there is something to ask.
 
@@ -29,11 +33,11 @@ class RunService:
     async def sampling_client(self, model_name: str, path: str | None = None) -> tinker.SamplingClient:
         """A client that samples from a model, or from its sampler weights at `path`, tinker://…; one for all callers.
 
-        Raises UserError where no run is connected.
+        Raises NotConnected where no run is.
         """
         async with self._creating:
             if self._service is None:
-                raise UserError(
+                raise NotConnected(
                     f"{path or model_name} cannot be asked: no service is connected here.\n"
                     "A model takes part in environments while a run trains, not in a dry run or a check."
                 )

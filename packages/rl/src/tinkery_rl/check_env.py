@@ -9,7 +9,7 @@ import threading
 from collections.abc import Generator, Sequence
 from typing import TYPE_CHECKING
 
-from tinkery_rl.check_env_report import CheckFailed, Finding, as_json, print_finding, summary
+from tinkery_rl.check_env_report import IN_TIME, CheckFailed, Finding, as_json, print_finding, summary
 
 if TYPE_CHECKING:
     from tinkery_rl.check_env_play import Bounds
@@ -107,7 +107,7 @@ def run_checks(builder: str, values: dict[str, object], setup: RLSetup, bounds: 
             message = messages.get(timeout=bounds.call_s + GRACE_S)
         except queue.Empty:
             yield Finding(
-                "calls in time",
+                IN_TIME,
                 "fail",
                 f"{place} blocks: it did not come back within {bounds.call_s:g} s, and nothing else could run",
                 "await what waits, do long computations in a process of their own, or give --timeout more",

@@ -7,7 +7,8 @@ from collections.abc import AsyncGenerator, Callable, Coroutine, Sequence
 from functools import partial
 
 from tinkery_rl import check_env_looks as looks
-from tinkery_rl.check_env_play import Announce, Bounds, Player, Recording
+from tinkery_rl.check_env_calls import Announce
+from tinkery_rl.check_env_play import Bounds, Player, Recording
 from tinkery_rl.check_env_report import CheckFailed, Finding
 from tinkery_rl.check_env_script import Script
 from tinkery_rl.check_env_target import CONFIG, DATASET, Group, Subject
@@ -17,6 +18,7 @@ SEEDS, DETERMINISM, FRESH, PICKLE, CLEANUP = "seeds", "determinism", "fresh envs
 
 NOT_PLAYED = "the groups could not be played to their ends"
 NOT_STARTED = "the groups have no first observations"
+NEEDS_SERVICE = "a model takes part in them, and a check connects to no service"
 
 
 async def check(subject: Subject, bounds: Bounds, announce: Announce) -> AsyncGenerator[Finding]:
@@ -30,7 +32,7 @@ async def check(subject: Subject, bounds: Bounds, announce: Announce) -> AsyncGe
     yield Finding(CONFIG, "pass", f"{subject.cls.__name__}: {', '.join(group.place for group in groups)}")
     chat = subject.chat()
     player = Player(Script(chat, looks.vocab_size(chat), bounds.says), bounds, announce)
-    played = [await player.play(group.builder, group.place) for group in groups]
+    played = await player.play_all({group.place: group.builder for group in groups})
     is_played = all(recording.trouble is None for recording in played)
     is_started = all(any(first is not None for first in recording.first_G) for recording in played)
 
@@ -40,12 +42,14 @@ async def check(subject: Subject, bounds: Bounds, announce: Announce) -> AsyncGe
     nothing = "no episode has a second turn" if is_played else NOT_PLAYED
     yield look(looks.EXTENSION, partial(looks.extension, played), nothing=nothing)
     yield look(looks.FINITE, partial(looks.finite, played), is_started, NOT_STARTED)
-    yield look(looks.GROUP_REWARDS, partial(looks.group_rewards, played), is_played, NOT_PLAYED)
+    is_graded = is_played and not any(recording.needs_service for recording in played)
+    not_graded = NEEDS_SERVICE if is_played else NOT_PLAYED
+    yield look(looks.GROUP_REWARDS, partial(looks.group_rewards, played), is_graded, not_graded)
     yield look(
         looks.REWARD_BOUNDS,
         partial(looks.reward_bounds, played, [group.builder for group in groups]),
-        is_played,
-        NOT_PLAYED,
+        is_graded,
+        not_graded,
         nothing="none are declared: reward_bounds = (low, high) on the env or its group builder would be",
     )
     yield await replay(DETERMINISM, partial(deterministic, subject, player, played), is_played, NOT_PLAYED)
@@ -95,6 +99,7 @@ async def replay(
 
 async def deterministic(subject: Subject, player: Player, played: Sequence[Recording]) -> str:
     """Two builds of one config give equal observations, rewards and metrics for equal actions."""
+    player.announce("building it again")
     for group, before in zip(subject.groups(), played, strict=False):
         again = await player.play(group.builder, group.place)
         what = looks.difference(before, again)
@@ -151,6 +156,7 @@ async def pickles(player: Player, groups: Sequence[Group]) -> str:
 
 async def cleans_up(subject: Subject, player: Player, played: Sequence[Recording]) -> str:
     """`cleanup` succeeds after a whole group, after one that was given up, and after one that never started."""
+    player.announce("building it again")
     given_up = [
         await player.play(group.builder, f"{group.place} given up", first_only=True)
         for group in subject.groups()
@@ -190,6 +196,7 @@ async def pure(subject: Subject, player: Player) -> str:
 
 async def seeds_differ(subject: Subject, player: Player) -> Finding:
     """A warning if another seed gives the same problems."""
+    player.announce("building it with another seed")
     seed = subject.setup.seed
     one, other = subject.datasets(), subject.datasets(seed=seed + 1)
     if await _signature(player, one.train.get_batch(0)) != await _signature(player, other.train.get_batch(0)):

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import inspect
-import time
-from collections.abc import Awaitable, Callable, Coroutine, Generator, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TypeAlias, TypeVar
+from typing import TypeVar
 
+from tinkery_core.run_service import NotConnected
+
+from tinkery_rl.check_env_calls import CALLS, Announce, Call, bounded_call
 from tinkery_rl.check_env_report import CheckFailed
 from tinkery_rl.check_env_script import Script
 from tinkery_rl.rollouts import gather
@@ -26,10 +27,7 @@ from tinkery_rl.types import (
 
 T = TypeVar("T")
 
-Call: TypeAlias = Callable[[], Coroutine[object, object, T]]
-
-MAKE_ENVS, CALLS, IN_TIME, ENDS = "make_envs", "calls", "calls in time", "end of episode"
-CANCEL_TIMEOUT_S = 1.0
+MAKE_ENVS, ENDS = "make_envs", "end of episode"
 
 
 @dataclass(frozen=True)
@@ -45,10 +43,6 @@ class Bounds:
     says: tuple[str, ...] = ()
 
 
-Announce = Callable[[str], None]
-"""Told each time that a call takes over, so that somebody outside knows which one never came back."""
-
-
 @dataclass
 class Recording:
     """What happened when a group was played. `trouble` is what kept it from being played to its end."""
@@ -60,10 +54,16 @@ class Recording:
     ended_G: list[bool] = field(default_factory=list[bool])
     first_G: list[Observation | None] = field(default_factory=list[Observation | None])
     group_rewards_G: Sequence[GroupReward] | None = None
+    needs_service: bool = False
     trouble: CheckFailed | None = None
     cleanup_trouble: CheckFailed | None = None
     longest_block_s: float = 0.0
     longest_call: str = ""
+
+    def note(self, place: str, block_s: float) -> None:
+        """A call kept the event loop to itself for so long."""
+        if block_s > self.longest_block_s:
+            self.longest_block_s, self.longest_call = block_s, place
 
     @property
     def outcome(self) -> str:
@@ -78,6 +78,16 @@ class Player:
         self.script = script
         self.bounds = bounds
         self.announce = announce
+        self._hung_cleanup: CheckFailed | None = None
+
+    async def play_all(self, builders: Mapping[str, EnvGroupBuilder]) -> list[Recording]:
+        """Play groups one after the other, none after one that hung."""
+        recordings: list[Recording] = []
+        for place, builder in builders.items():
+            recordings.append(await self.play(builder, place))
+            if recordings[-1].trouble is not None and recordings[-1].trouble.hung:
+                break
+        return recordings
 
     async def play(self, builder: EnvGroupBuilder, place: str, *, first_only: bool = False) -> Recording:
         """Play a group to its end, or up to its first observations. What goes wrong is in the recording."""
@@ -92,10 +102,13 @@ class Player:
     async def clean_up(
         self, builder: EnvGroupBuilder, place: str, recording: Recording | None = None
     ) -> CheckFailed | None:
-        """What went wrong in `cleanup`, if anything did."""
+        """What went wrong in `cleanup`, if anything did. One that hung is not called again: it would cost as long."""
+        if self._hung_cleanup is not None:
+            return self._hung_cleanup
         try:
             await self.call(recording or Recording(place), f"{place}: cleanup", builder.cleanup)
         except CheckFailed as trouble:
+            self._hung_cleanup = trouble if trouble.hung else None
             return trouble
         return None
 
@@ -119,11 +132,15 @@ class Player:
         await gather(members)
         if not first_only:
             trajectories_G = [Trajectory(turns) for turns in recording.turns_G]
-            recording.group_rewards_G = await self.call(
-                recording,
-                f"{recording.place}: compute_group_rewards",
-                partial(builder.compute_group_rewards, trajectories_G, recording.envs_G),
-            )
+            grade = partial(builder.compute_group_rewards, trajectories_G, recording.envs_G)
+            try:
+                recording.group_rewards_G = await self.call(
+                    recording, f"{recording.place}: compute_group_rewards", grade
+                )
+            except CheckFailed as failure:
+                if not isinstance(failure.__cause__, NotConnected):
+                    raise
+                recording.needs_service = True
 
     async def _play_member(self, recording: Recording, g: int, first_only: bool) -> None:
         env, place = recording.envs_G[g], f"{recording.place}, member {g}"
@@ -158,69 +175,7 @@ class Player:
 
     async def call(self, recording: Recording, place: str, function: Call[T]) -> T:
         """What an awaited call returns. Raises CheckFailed if it raises or does not come back in time."""
-        task = asyncio.ensure_future(_Measured(function, recording, place, self.announce))
-        try:
-            await asyncio.wait([task], timeout=self.bounds.call_s)
-            if task.done():
-                return _result(task, place)
-        finally:
-            if not task.done():
-                task.cancel()
-                await asyncio.wait([task], timeout=CANCEL_TIMEOUT_S)
-        raise CheckFailed(
-            IN_TIME,
-            f"{place} did not come back within {self.bounds.call_s:g} s",
-            "put a bound on whatever it waits for, or give --timeout more",
-        )
-
-
-def _result(task: asyncio.Future[T], place: str) -> T:
-    try:
-        return task.result()
-    except BaseException as error:
-        raise CheckFailed(
-            CALLS,
-            f"{place} raised {type(error).__name__}: {error}",
-            "a run ends when an environment raises: handle what a policy can write, or what the outside does",
-        ) from error
-
-
-class _Measured(Awaitable[T]):
-    """A call that notes in a recording how long it kept the event loop to itself at a stretch."""
-
-    def __init__(self, function: Call[T], recording: Recording, place: str, announce: Announce) -> None:
-        self.function = function
-        self.recording = recording
-        self.place = place
-        self.announce = announce
-
-    def __await__(self) -> Generator[object, object, T]:
-        resume = self._begin
-        while True:
-            self.announce(self.place)
-            began = time.perf_counter()
-            try:
-                waits_for = resume()
-            except StopIteration as ended:
-                return ended.value
-            finally:
-                self._note(time.perf_counter() - began)
-            try:
-                yield waits_for
-                resume = partial(self._coroutine.send, None)
-            except BaseException as error:  # thrown in by a cancellation
-                resume = partial(self._coroutine.throw, error)
-
-    def _begin(self) -> object:
-        made = self.function()
-        if not inspect.iscoroutine(made):
-            raise TypeError(f"it is no `async def`: calling it gave a {type(made).__name__}")
-        self._coroutine: Coroutine[object, object, T] = made
-        return self._coroutine.send(None)
-
-    def _note(self, seconds: float) -> None:
-        if seconds > self.recording.longest_block_s:
-            self.recording.longest_block_s, self.recording.longest_call = seconds, self.place
+        return await bounded_call(function, place, self.bounds.call_s, self.announce, recording.note)
 
 
 def _other_than_an_env(value: object) -> str | None:

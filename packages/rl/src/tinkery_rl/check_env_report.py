@@ -12,6 +12,9 @@ Status = Literal["pass", "fail", "warn", "skip"]
 COLOURS: dict[Status, str] = {"pass": "green", "fail": "bold red", "warn": "yellow", "skip": "dim"}
 
 
+IN_TIME = "calls in time"
+
+
 @dataclass(frozen=True)
 class Finding:
     """What one check came to, why, and what to do about it."""
@@ -29,6 +32,11 @@ class CheckFailed(Exception):
         super().__init__(reason)
         self.finding = Finding(check, "fail", reason, advice)
 
+    @property
+    def hung(self) -> bool:
+        """Whether a call did not come back in time."""
+        return self.finding.check == IN_TIME
+
 
 def print_finding(finding: Finding) -> None:
     """One line, and below it what to do. The status is a word, so nothing is lost without colours."""
@@ -37,9 +45,11 @@ def print_finding(finding: Finding) -> None:
 
     console = Console(highlight=False, soft_wrap=True)
     style = COLOURS[finding.status]
-    console.print(Text.assemble((f"{finding.status:<5}", style), f" {finding.check:<18} ", finding.reason))
+    indent = " " * 25
+    reason = finding.reason.replace("\n", f"\n{indent}")
+    console.print(Text.assemble((f"{finding.status:<5}", style), f" {finding.check:<18} ", reason))
     if finding.advice and finding.status in ("fail", "warn"):
-        console.print(Text(f"{'':<25}→ {finding.advice}"))
+        console.print(Text(f"{indent}→ {finding.advice}"))
 
 
 def summary(findings: Sequence[Finding]) -> str:

@@ -119,10 +119,14 @@ def find_class(name: str) -> type[EnvGroupBuilder] | type[RLDatasetBuilder]:
 
 
 def with_model(cls: type, values: dict[str, Any], model: ModelConfig) -> dict[str, Any]:
-    """The values, and the model too if the class has a key for it that was not set."""
+    """The values, and the model too if the class has a key for it. Raises UserError if that was set by hand."""
     field = chz.chz_fields(cls).get("model")
-    if field is None or field.x_type is not ModelConfig or "model" in values:
+    if field is None or field.x_type is not ModelConfig:
         return values
+    if "model" in values:
+        raise UserError(
+            f"{cls.__name__}.model is the model that the check is for: type --model NAME instead of model.…"
+        )
     return {**values, "model": {"name": model.name, "renderer": model.renderer}}
 
 
