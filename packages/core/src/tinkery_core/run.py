@@ -12,6 +12,7 @@ from tinkery_core import folder
 from tinkery_core.checkpoints import Checkpoint, CheckpointLog
 from tinkery_core.config.values import blueprint_values, values_to_yaml
 from tinkery_core.console import RunConsole
+from tinkery_core.garbage import rare_collections
 from tinkery_core.jsonl import append_lines
 from tinkery_core.start_weights import StartWeights, find_start_weights
 from tinkery_core.wandb_sink import WandbSink, check_wandb, first_new_step
@@ -132,6 +133,7 @@ def open_run(
         check_wandb(config.logging.wandb)
     values = blueprint_values(config)
     with ExitStack() as stack:
+        stack.enter_context(rare_collections())
         stack.enter_context(folder.claimed(path))
         folder.record_config(path, values, yaml or values_to_yaml(values))
         new_step = first_new_step(path) if config.logging.wandb is not None else 0
