@@ -1,0 +1,1 @@
+"""Bundled preferences: answers that are equally right, and more or less kind."""

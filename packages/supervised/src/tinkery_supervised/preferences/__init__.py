@@ -1,0 +1,1 @@
+"""Preferences: pairs of answers to one prompt, of which one is better."""
