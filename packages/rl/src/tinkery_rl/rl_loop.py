@@ -11,20 +11,17 @@ what remains without them.
 """
 
 import argparse
-import os
 import random
-import socket
 import statistics
-import sys
 import time
 from dataclasses import dataclass
-from urllib.parse import urlsplit
 
 import numpy as np
 import tinker
 from tinker import types
 from tinkery_core.chat import Chat
 from tinkery_core.model import ModelConfig
+from tinkery_core.plain_service import check_service
 
 TINY = "tinkery/tiny"
 MAX_TOKENS = 8
@@ -43,7 +40,7 @@ class Rollout:
 def main() -> None:
     """Train, printing a line a step."""
     args = parse_args()
-    check_service()
+    check_service("rl_loop")
     renderer = "deepseek-v3" if args.model == TINY else None
     chat = ModelConfig(name=args.model, renderer=renderer).load_chat()
     service = tinker.ServiceClient()
@@ -125,35 +122,6 @@ def make_datum(rollout: Rollout, advantage: float) -> types.Datum:
         model_input=types.ModelInput.from_ints(tokens[:-1]),
         loss_fn_inputs={name: types.TensorData.from_numpy(array) for name, array in inputs.items()},
     )
-
-
-def check_service() -> None:
-    """End with status 2 and a word on what to do if there is no service to train on."""
-    url = os.environ.get("TINKER_BASE_URL")
-    if not url and not os.environ.get("TINKER_API_KEY"):
-        fail(
-            "neither TINKER_BASE_URL nor TINKER_API_KEY is set, so there is no service to train on.\n"
-            "Type `uv run tinkery-local serve` in another terminal, and here\n"
-            "  export TINKER_BASE_URL=http://127.0.0.1:8000 TINKER_API_KEY=tml-local"
-        )
-    address = urlsplit(url or "")
-    if address.hostname not in ("127.0.0.1", "localhost"):
-        return  # perhaps behind a proxy, which only the SDK knows how to reach
-    os.environ.setdefault("TINKER_API_KEY", "tml-local")  # any will do there
-    os.environ.setdefault("NO_PROXY", "127.0.0.1,localhost")
-    try:
-        socket.create_connection((address.hostname, address.port or 80), timeout=5).close()
-    except OSError as error:
-        fail(
-            f"TINKER_BASE_URL={url}: nothing listens there ({error.strerror or error}).\n"
-            "Type `uv run tinkery-local serve` in another terminal."
-        )
-
-
-def fail(text: str) -> None:
-    """A message in place of a traceback."""
-    print(f"rl_loop: {text}", file=sys.stderr)
-    sys.exit(2)
 
 
 def parse_args() -> argparse.Namespace:
