@@ -49,7 +49,7 @@ def most_telling(error: BaseException) -> BaseException:
         for leaf in leaves:
             if isinstance(leaf, kind):
                 return leaf
-    return leaves[0]
+    return next(filter(is_from_the_sdk, leaves), leaves[0])
 
 
 def _leaves(error: BaseException) -> list[BaseException]:
