@@ -14,6 +14,7 @@ from tinkery_core.config.values import blueprint_values, values_to_yaml
 from tinkery_core.console import RunConsole
 from tinkery_core.garbage import rare_collections
 from tinkery_core.jsonl import append_lines
+from tinkery_core.sampler_weights import find_stores
 from tinkery_core.start_weights import StartWeights, find_start_weights
 from tinkery_core.wandb_sink import WandbSink, check_wandb, first_new_step
 
@@ -39,6 +40,7 @@ class Run:
         resume: Checkpoint | None,
         start: StartWeights | None = None,
         wandb: WandbSink | None = None,
+        also_stores: Sequence[Path] = (),
     ) -> None:
         self.dir = folder_of(config)
         self.dry_run = config.dry_run
@@ -48,6 +50,9 @@ class Run:
         self._config = config
         self._console = console
         self._wandb = wandb
+        self._also_stores = [*also_stores]
+        if start is not None and start.store is not None:
+            self._also_stores.append(start.store)
         self._service: Service | None = None
 
     def progress(self, total_steps: int, shown: Mapping[str, str]) -> None:
@@ -80,8 +85,7 @@ class Run:
     def start_service(self) -> None:
         """Start what the backend has to start, without waiting; `connect` does it if this was not called."""
         if self._service is None:
-            stores = [] if self.start is None or self.start.store is None else [self.start.store]
-            self._service = self._config.backend(self.dir, [self._config.model.name], stores)
+            self._service = self._config.backend(self.dir, [self._config.model.name], self._also_stores)
 
     def connect(self) -> AbstractAsyncContextManager[tinker.ServiceClient]:
         """A client of the configured service: `async with run.connect() as service`.
@@ -125,6 +129,7 @@ def open_run(
     # A run that has a checkpoint needs what it once started from no more.
     is_new = CheckpointLog(path / folder.CHECKPOINTS).last() is None
     start = find_start_weights(config.model) if is_new else None
+    also_stores = find_stores(config)
     if config.dry_run:
         yield Run(config, console, resume=None, start=start)
         return
@@ -142,6 +147,6 @@ def open_run(
         wandb = None
         if config.logging.wandb is not None:
             wandb = stack.enter_context(WandbSink(config.logging.wandb, path, values, new_step))
-        run = Run(config, console, resume, start, wandb)
+        run = Run(config, console, resume, start, wandb, also_stores)
         stack.callback(run.close_service)
         yield run

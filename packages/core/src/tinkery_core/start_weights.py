@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tinkery_core.checkpoint_log import CheckpointLog
+from tinkery_core.checkpoint_log import Checkpoint, CheckpointLog
 from tinkery_core.errors import ServiceError, UserError
 from tinkery_core.failure import in_its_words
 from tinkery_core.folder import CHECKPOINTS, CONFIG_JSON, STORE
@@ -70,7 +70,8 @@ def find_start_weights(model: ModelConfig) -> StartWeights | None:
     if typed is None:
         return None
     if not typed.startswith("tinker://"):
-        return _last_of_run(typed)
+        last, store = last_of_run("model.start_from", typed, _EXPECTED)
+        return StartWeights(typed, last.state_path, store)
     if "/sampler_weights/" in typed:
         raise UserError(
             f"model.start_from={typed} holds weights to sample from, which cannot be trained on.\n"
@@ -81,18 +82,22 @@ def find_start_weights(model: ModelConfig) -> StartWeights | None:
     return StartWeights(typed, typed)
 
 
-def _last_of_run(typed: str) -> StartWeights:
+def last_of_run(key: str, typed: str, expected: str) -> tuple[Checkpoint, Path | None]:
+    """The last checkpoint of the run in the folder that `key` names, and where an embedded server keeps it.
+
+    Raises UserError if there is no such folder, or no checkpoint on record in it.
+    """
     folder = Path(typed).expanduser()
     if not folder.is_dir():
-        raise UserError(f"model.start_from={typed}: there is no such folder.\n{_EXPECTED}")
+        raise UserError(f"{key}={typed}: there is no such folder.\n{expected}")
     last = CheckpointLog(folder / CHECKPOINTS).last()
     if last is None:
         raise UserError(
-            f"model.start_from={typed}: that folder has no checkpoint on record ({CHECKPOINTS}).\n"
+            f"{key}={typed}: that folder has no checkpoint on record ({CHECKPOINTS}).\n"
             "Wait until its run has saved one, or name another run."
         )
     store = _store_of_run(folder)
-    return StartWeights(typed, last.state_path, store if store.is_dir() else None)
+    return last, store if store.is_dir() else None
 
 
 def _store_of_run(folder: Path) -> Path:

@@ -15,6 +15,7 @@ from tinkery_core.config.checks import at_least
 from tinkery_core.errors import UserError
 from tinkery_core.model import ModelConfig
 from tinkery_core.run_service import RunService
+from tinkery_core.sampler_weights import AsksWeights, find_sampler_path
 
 from tinkery_rl.envs.judges import TIE, Judge, JudgeBuilder
 from tinkery_rl.rollouts import gather
@@ -98,12 +99,14 @@ def _only_token(chat: Chat, letter: str) -> int:
 
 
 @chz.chz
-class _AskedModel(JudgeBuilder):
+class _AskedModel(JudgeBuilder, AsksWeights):
     """What both kinds have in common."""
 
     model: ModelConfig = chz.field(doc="the judging model, at the service of the run")
     path: str | None = chz.field(
-        default=None, doc="sampler weights of the judge, tinker://…; null is the base model"
+        default=None,
+        doc="sampler weights of the judge: the folder of the run that trained it, or their path, tinker://…; null is "
+        "the base model",
     )
     template: str = chz.field(
         default=TEMPLATE, doc="the question, with {conversation}, {first} and {second} where these go"
@@ -114,6 +117,10 @@ class _AskedModel(JudgeBuilder):
         missing = [name for name in ("{first}", "{second}") if name not in self.template]
         if missing:
             raise ValueError(f"template lacks {' and '.join(missing)}: the judge has to see both answers")
+
+    @property
+    def named_weights(self) -> dict[str, str]:
+        return {} if self.path is None else {"path": self.path}
 
     def __call__(self, setup: RLSetup) -> Judge:
         return _JudgeOfRun(self, setup.service, setup.seed)
@@ -156,8 +163,9 @@ class _JudgeOfRun(Judge):
         self._judge: Judge | None = None
 
     async def compare(self, messages: Sequence[Message], first: str, second: str) -> float:
-        client = await self._service.sampling_client(self._config.model.name, self._config.path)
         if self._judge is None:
+            path = None if self._config.path is None else find_sampler_path("path", self._config.path)
+            client = await self._service.sampling_client(self._config.model.name, path)
             self._judge = self._config.of_client(client, self._seed)
         return await self._judge.compare(messages, first, second)
 
