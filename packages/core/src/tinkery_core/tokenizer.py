@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict
 
 from tinkery_core.errors import UserError
+from tinkery_core.hub import cache_only_if_unreachable
 
 if TYPE_CHECKING:
     import renderers
@@ -105,11 +106,15 @@ def _load_from_hub(model_name: str) -> renderers.Tokenizer:
     os.environ.setdefault("TRANSFORMERS_NO_ADVISORY_WARNINGS", "1")  # nobody here needs torch
     from renderers.base import load_tokenizer as load_with_transformers
 
-    try:
-        return load_with_transformers(model_name)
-    except (OSError, ValueError) as error:
-        raise UserError(
-            f"model.name={model_name}: no tokenizer found.\n"
-            f"Expected {BUNDLED_PREFIX}…, a folder with a tokenizer.json, or a model of the Hugging Face hub, which "
-            f"said: {str(error).splitlines()[0]}"
-        ) from error
+    with cache_only_if_unreachable() as unreachable:
+        try:
+            return load_with_transformers(model_name)
+        except (OSError, ValueError) as error:
+            answer = f"said: {str(error).splitlines()[0]}"
+            if unreachable is not None:
+                answer = f"cannot be reached ({unreachable}); it is not in this machine's cache either."
+            raise UserError(
+                f"model.name={model_name}: no tokenizer found.\n"
+                f"Expected {BUNDLED_PREFIX}…, a folder with a tokenizer.json, or a model of the Hugging Face hub, "
+                f"which {answer}"
+            ) from error
