@@ -22,20 +22,20 @@ DOCUMENTS = [
 
 
 def train_commands() -> list[str]:
-    """The arguments of each `train-math` command in a code block or a code span."""
+    """Each command of a launch script, with its arguments, in a code block or a code span."""
     texts = [document.read_text() for document in DOCUMENTS]
     commands = {
         match
         for text in texts
-        for match in re.findall(r"uv run (?:tinkery explain )?train-math ([^\n`#]+)", text)
+        for match in re.findall(r"uv run (?:tinkery (?:explain|show-data) )?(train-[a-z]+ [^\n`#]+)", text)
     }
     return sorted(command.strip() for command in commands)
 
 
-@pytest.mark.parametrize("arguments", train_commands())
-def test_a_printed_command_resolves(arguments: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+@pytest.mark.parametrize("command", train_commands())
+def test_a_printed_command_resolves(command: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
-    words = shlex.split(arguments)
+    name, *words = shlex.split(command)
     if "+experiment=mine" in words:
         write_the_documented_experiment(tmp_path)
     overrides = [word for word in words if not word.startswith("-")]
@@ -44,7 +44,7 @@ def test_a_printed_command_resolves(arguments: str, monkeypatch: pytest.MonkeyPa
     overrides = [
         override for override in overrides if not override.startswith("hydra")
     ]  # who launches, not what
-    script = find_script("train-math")
+    script = find_script(name)
     loader = make_loader(script.conf, None)
     resolve(script.config_class, compose(loader, script.config_name, script.name, overrides))
 

@@ -29,7 +29,15 @@ CHECKS: dict[str, list[list[str]]] = {
         ],
     ],
     "tinkery-rl": [["python", "-c", "import tinkery_rl.types"]],
-    "tinkery-supervised": [["python", "-c", "import tinkery_supervised"]],
+    "tinkery-supervised": [
+        ["train-sft", "+experiment=sft_small", "--cfg", "job"],
+        ["tinkery", "explain", "train-sft", "+experiment=no_robots"],
+        [
+            "python",
+            "-c",
+            "from tinkery_supervised.parrot.builder import PATH; assert PATH.is_file()",
+        ],
+    ],
     "tinkery-recipes-math": [
         ["train-math", "--cfg", "job"],
         ["train-math", "+experiment=grpo_small", "--cfg", "job"],
