@@ -141,7 +141,7 @@ class PairwiseGroupBuilder(EnvGroupBuilder):
         self, trajectories_G: Sequence[Trajectory], envs_G: Sequence[Env]
     ) -> Sequence[GroupReward]:
         del envs_G
-        answers_G = [self._competing_answer(trajectory) for trajectory in trajectories_G]
+        answers_G = [self.competing_answer(trajectory) for trajectory in trajectories_G]
         pairs = pairings(len(answers_G), both_ways=self.both_ways, seed=str(self.seed))
         comparisons = await compare_all(
             self.judge, self.messages, answers_G, pairs, self.max_concurrent_calls
@@ -151,7 +151,7 @@ class PairwiseGroupBuilder(EnvGroupBuilder):
             for answer, reward in zip(answers_G, pairwise_rewards(len(answers_G), comparisons), strict=True)
         ]
 
-    def _competing_answer(self, trajectory: Trajectory) -> str | None:
+    def competing_answer(self, trajectory: Trajectory) -> str | None:
         """The answer as text, or None if it loses by forfeit."""
         (turn,) = trajectory.transitions
         action = turn.action
