@@ -19,6 +19,14 @@ def test_a_resumed_run_continues_the_same_wandb_run(call: Call) -> None:
     assert all(name.endswith(f"-{run_id}") for name in runs)
 
 
+def test_without_a_key_nobody_is_asked_for_one(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("WANDB_API_KEY", raising=False)
+    ended = call("logging.wandb.project=tests", NO_SERVER, "run_dir=here")
+    assert ended.status == 2
+    assert ended.err.startswith("logging.wandb.project=tests: wandb cannot start: No API key configured.")
+    assert ended.err.endswith("or logging.wandb.mode=offline to track without a network and a key.\n")
+
+
 def test_off_unless_asked(call: Call) -> None:
     assert call(NO_SERVER, "run_dir=here").status == 0
     assert not Path("here/wandb").exists()

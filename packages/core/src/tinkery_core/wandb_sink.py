@@ -34,18 +34,24 @@ class WandbSink:
         stored = run_dir / WANDB_ID
         if not stored.exists():
             write_atomically(stored, uuid4().hex[:12])
-        run = wandb.init(
-            project=config.project,
-            entity=config.entity,
-            name=config.name or run_dir.resolve().name,
-            group=config.group,
-            mode=config.mode,
-            id=stored.read_text(),
-            resume="allow",
-            dir=str(run_dir),
-            config=dict(values),
-            settings=wandb.Settings(silent=True, console="off"),
-        )
+        try:
+            run = wandb.init(
+                project=config.project,
+                entity=config.entity,
+                name=config.name or run_dir.resolve().name,
+                group=config.group,
+                mode=config.mode,
+                id=stored.read_text(),
+                resume="allow",
+                dir=str(run_dir),
+                config=dict(values),
+                settings=wandb.Settings(silent=True, console="off"),
+            )
+        except wandb.Error as error:
+            raise UserError(
+                f"logging.wandb.project={config.project}: wandb cannot start: {error}\n"
+                "Type `wandb login` first, or logging.wandb.mode=offline to track without a network and a key."
+            ) from error
         self._first_new_step: int = first_new_step if config.mode == "offline" else run.starting_step
         self._log: Callable[..., None] = run.log
         self._finish: Callable[..., None] = run.finish
