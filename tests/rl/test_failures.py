@@ -338,3 +338,42 @@ async def test_a_cancellation_from_outside_waits_for_cleanup() -> None:
     with pytest.raises(asyncio.CancelledError):
         await playing
     assert log.cleanups["to the end"] == 1
+
+
+class Seat(Env):
+    """Seats take turns for ever: a step returns when it is the seat's turn again. The last one never has a turn."""
+
+    def __init__(self, seat: int, turns: Sequence[asyncio.Event]) -> None:
+        self.seat = seat
+        self.turns = turns
+
+    async def initial_observation(self) -> Observation:
+        await self.turns[self.seat].wait()
+        return Observation([1])
+
+    async def step(self, action: Completion) -> StepResult:
+        self.turns[self.seat].clear()
+        self.turns[1 - self.seat].set()
+        await self.turns[self.seat].wait()
+        return StepResult(0.5, Observation([1]))
+
+
+@chz.chz
+class SeatGroup(EnvGroupBuilder):
+    @property
+    def members_interact(self) -> bool:
+        return True
+
+    async def make_envs(self) -> Sequence[Env]:
+        turns = [asyncio.Event() for _ in range(3)]
+        turns[0].set()
+        return [Seat(seat, turns) for seat in range(3)]
+
+
+async def test_a_bound_on_one_seat_ends_the_game_for_all() -> None:
+    """Seat 0 is cut when its second turn is answered; seat 1 waits for the answer to its second one, seat 2 for any."""
+    result = await play_group(SeatGroup(), policy, "here", RolloutConfig(max_turns=2))
+    assert result.group is not None
+    rewards = [[t.reward for t in trajectory.transitions] for trajectory in result.group.trajectories_G]
+    assert rewards == [[0.5, 0.5], [0.5, 0.0], []]
+    assert [trajectory.cut for trajectory in result.group.trajectories_G] == ["turns"] * 3
