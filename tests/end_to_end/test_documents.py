@@ -38,6 +38,9 @@ def test_a_printed_command_resolves(command: str, monkeypatch: pytest.MonkeyPatc
     name, *words = shlex.split(command)
     if "+experiment=mine" in words:
         write_the_documented_experiment(tmp_path)
+    if "env=capitals" in words:
+        write_files_of("environments.md", tmp_path)
+        monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
     overrides = [word for word in words if not word.startswith("-")]
     if "-m" in words:
         overrides = [re.sub(r"=([^,]+),.*", r"=\1", override) for override in overrides]
@@ -58,11 +61,17 @@ def write_the_documented_experiment(folder: Path) -> None:
     path.write_text(example)
 
 
-def test_the_documented_evaluators_can_be_built(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    text = (ROOT / "docs" / "configuration.md").read_text()
+def write_files_of(document: str, folder: Path) -> str:
+    """Write the code blocks that begin with the path of a file, and return the whole text."""
+    text = (ROOT / "docs" / document).read_text()
     for path, content in re.findall(r"```(?:yaml|python)\n# (\S+)\n(.*?)```", text, re.DOTALL):
-        tmp_path.joinpath(path).parent.mkdir(parents=True, exist_ok=True)
-        tmp_path.joinpath(path).write_text(content)
+        folder.joinpath(path).parent.mkdir(parents=True, exist_ok=True)
+        folder.joinpath(path).write_text(content)
+    return text
+
+
+def test_the_documented_evaluators_can_be_built(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    text = write_files_of("configuration.md", tmp_path)
     (row,) = re.findall(r"```json\n(.*?)```", text, re.DOTALL)
     tmp_path.joinpath("manners.jsonl").write_text(row)
     monkeypatch.chdir(tmp_path)
