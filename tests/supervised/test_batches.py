@@ -91,10 +91,16 @@ def test_the_number_of_rows_bounds_a_batch_with_a_budget_too(
     assert [len(batch) for batch in all_keys(built(batch_size=4, batch_tokens=10_000).train)] == [4, 4, 2]
 
 
-def test_with_a_budget_max_steps_spares_counting_the_batches(
+def test_with_a_budget_max_steps_bounds_the_batches_and_adds_none(
     built: Callable[..., SupervisedDatasets],
 ) -> None:
-    assert len(built(batch_tokens=60, max_steps=2).train) == 2
+    all_of_them = len(built(batch_tokens=60).train)
+    assert [len(built(batch_tokens=60, max_steps=n).train) for n in (1, 2, all_of_them, 1000)] == [
+        1,
+        2,
+        all_of_them,
+        all_of_them,
+    ]
 
 
 def test_the_seed_orders_the_training_rows_and_leaves_the_test_alone(

@@ -189,9 +189,39 @@ async def test_a_batch_with_nothing_to_learn_updates_nothing(
     assert "train/nll" not in lines[0]
 
 
-async def test_the_rate_and_the_clip_are_those_of_the_config(configure: Configure, trained: Train) -> None:
-    config = configure(**{"optimizer.schedule": "linear", "optimizer.warmup_steps": 1, "max_steps": 3})
-    assert [line["optim/lr"] for line in (await trained(config))[:-1]] == pytest.approx([4e-3, 4e-3, 2e-3])
+async def test_what_was_cut_or_left_out_is_said_at_the_end(
+    configure: Configure, trained: Train, write_chats: WriteChats, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def chat(question: str, answer: str) -> dict[str, object]:
+        return {"messages": [{"role": "user", "content": question}, {"role": "assistant", "content": answer}]}
+
+    path = write_chats([chat("Hi", "Hi"), chat("Hi", "cat " * 60), chat("cat " * 60, "Hi"), "{"])
+    config = configure(
+        dataset=JsonlBuilder(path=str(path)), max_length=30, on_bad_row="skip", epochs=2, max_steps=None
+    )
+    await trained(config)
+    assert (
+        "4 examples trained on; 2 examples cut to max_length, 2 rows left out with nothing to learn, "
+        "2 malformed rows left out (log.txt names them)"
+    ) in capsys.readouterr().out
+    assert f"left out: {path} line 4: not JSON" in (Path(config.run_dir) / "log.txt").read_text()
+
+
+async def test_rate_clip_and_decay_are_those_of_the_config(
+    configure: Configure, trained: Train, tmp_path: Path
+) -> None:
+    plain = {"optimizer.schedule": "linear", "optimizer.warmup_steps": 1}
+    lines = await trained(configure(run_dir=str(tmp_path / "plain"), **plain))
+    assert [line["optim/lr"] for line in lines[:-1]] == pytest.approx([4e-3, 4e-3, 2e-3])
+    decayed = {
+        **plain,
+        "optimizer.grad_clip_norm": 1e-9,
+        "optimizer.eps": 1e-3,
+        "optimizer.weight_decay": 0.1,
+    }
+    clipped = await trained(configure(run_dir=str(tmp_path / "clipped"), **decayed))
+    assert clipped[0]["train/nll"] == lines[0]["train/nll"]
+    assert clipped[2]["train/nll"] > lines[2]["train/nll"]
 
 
 async def test_what_the_service_refuses_ends_the_run_in_its_words(

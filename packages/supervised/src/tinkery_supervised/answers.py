@@ -82,8 +82,8 @@ class HeldOutAnswers:
         return [
             Answer(
                 self.chat.decode(question.prompt),
-                self.chat.parse(completion.tokens),
-                self.chat.parse(question.expected),
+                self.chat.parse(completion.tokens, question.prompt),
+                self.chat.parse(question.expected, question.prompt),
                 completion.stop_reason,
             )
             for question, completion in zip(questions, completions, strict=True)

@@ -69,8 +69,8 @@ class Reader:
 class TrainBatches(SupervisedDataset):
     """Batches in the order of the items: each begins where the one before ends.
 
-    With a budget of tokens, where a batch begins depends on the lengths of all examples before it: these are
-    tokenised once to find out, and once more for the number of batches, if `max_steps` does not say it.
+    With a budget of tokens, where a batch begins depends on the lengths of all examples before it: they are
+    tokenised to find out. So is all of the data for the number of batches, unless it has rows enough for `max_steps`.
     """
 
     def __init__(self, reader: Reader, num_items: int | None, setup: SupervisedSetup) -> None:
@@ -81,12 +81,15 @@ class TrainBatches(SupervisedDataset):
         self._last: tuple[int, list[Item]] = (-1, [])
 
     def __len__(self) -> int:
-        if self.setup.max_steps is not None and (self.num_items is None or self.setup.batch_tokens):
-            return self.setup.max_steps
-        assert self.num_items is not None
+        limit, size = self.setup.max_steps, self.setup.batch_size
+        if self.num_items is None:
+            assert limit is not None
+            return limit
+        if limit is not None and self.num_items >= limit * size:
+            return limit
         if self.setup.batch_tokens is None:
-            return -(-self.num_items // self.setup.batch_size)
-        while self._starts[-1] < self.num_items:
+            return -(-self.num_items // size)
+        while self._starts[-1] < self.num_items and (limit is None or len(self._starts) <= limit):
             self._items(len(self._starts) - 1)
         return len(self._starts) - 1
 

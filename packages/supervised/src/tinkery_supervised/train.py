@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from contextlib import aclosing
 from typing import TYPE_CHECKING
 
 from tinkery_core.background import background_tasks
 from tinkery_core.checkpoints import open_training_client
 from tinkery_core.evaluators import build_evaluators
+from tinkery_core.folder import METRICS
+from tinkery_core.jsonl import read_lines
 from tinkery_core.run_service import RunService
 
 from tinkery_supervised.answers import HeldOutAnswers, before_and_after
@@ -26,6 +29,12 @@ if TYPE_CHECKING:
 
 SHOWN = {"nll": "train/nll", "test nll": "test/nll", "exact": "test/exact_match"}
 
+LEFT_OUT = {
+    "data/num_cut_examples": "examples cut to max_length",
+    "data/num_idle_rows": "rows left out with nothing to learn",
+    "data/num_bad_rows": "malformed rows left out (log.txt names them)",
+}
+
 
 async def train(config: SupervisedConfig, run: Run) -> None:
     """Train as configured, or resume where `run` left off, or print the plan of a dry run.
@@ -34,6 +43,8 @@ async def train(config: SupervisedConfig, run: Run) -> None:
     """
     async with data_thread() as data:
         datasets = await data.run(lambda: config.dataset(config.setup))
+        if config.batch_tokens is not None:
+            run.print("Counting batches of batch_tokens, for which the data is tokenised once")
         num_batches = await data.run(lambda: len(datasets.train))
         num_steps = min(num_batches, config.max_steps or num_batches)
         if run.dry_run:
@@ -60,13 +71,19 @@ async def train(config: SupervisedConfig, run: Run) -> None:
                 first_step=first_step,
                 num_steps=num_steps,
             )
+
+            def get_batch(index: int) -> Batch:
+                batch = datasets.train.get_batch(index)
+                for row in batch.bad_rows:
+                    run.log(f"left out: {row}")
+                return batch
+
             steps = range(first_step, num_steps)
-            async with aclosing(
-                data.read_ahead(datasets.train.get_batch, steps, config.submit_ahead + 1)
-            ) as batches:
+            async with aclosing(data.read_ahead(get_batch, steps, config.submit_ahead + 1)) as batches:
                 await session.train(batches)
-        if text := before_and_after(run):
-            run.print(text)
+        for text in (before_and_after(run), what_was_left_out(run)):
+            if text:
+                run.print(text)
 
 
 def make_evaluators(config: TrainerConfig, service: tinker.ServiceClient) -> list[Evaluator]:
@@ -76,6 +93,15 @@ def make_evaluators(config: TrainerConfig, service: tinker.ServiceClient) -> lis
     return build_evaluators(
         config, max_tokens=config.max_tokens, temperature=config.temperature, service=run_service
     )
+
+
+def what_was_left_out(run: Run) -> str:
+    """A line on what of the data was cut or left out in the whole run, or nothing, from metrics.jsonl."""
+    totals = Counter[str]()
+    for line in read_lines(run.dir / METRICS):
+        totals.update({key: int(float(str(value))) for key, value in line.items() if key.startswith("data/")})
+    parts = [f"{totals[key]:,} {words}" for key, words in LEFT_OUT.items() if totals[key]]
+    return f"{totals['data/num_examples']:,} examples trained on; {', '.join(parts)}" if parts else ""
 
 
 def load_all(dataset: SupervisedDataset | None) -> list[Batch]:
