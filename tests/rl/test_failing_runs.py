@@ -62,13 +62,15 @@ def sleep(seconds: float) -> None:
 
 
 class Ill(Env):
-    """One turn; its step is in trouble, unless it has none."""
+    """One turn; it is in trouble, unless it has none."""
 
     def __init__(self, model: ModelConfig, trouble: str) -> None:
         self.model = model
         self.trouble = trouble
 
     async def initial_observation(self) -> Observation:
+        if self.trouble == "starts late":
+            await asyncio.Event().wait()
         chat = self.model.load_chat()
         return Observation(
             chat.render_prompt([{"role": "user", "content": "What is 1 + 2?"}]), chat.stop_tokens
@@ -133,6 +135,17 @@ async def test_a_run_ends_and_names_the_environment_that_never_returns(
         await trained(config)
     assert "group 1, member 1, turn 0: Ill.step took longer than rollouts.max_call_seconds=0.5" in str(
         raised.value
+    )
+
+
+async def test_a_dry_run_names_the_environment_too(configure: Configure, trained: Train) -> None:
+    rollouts = RolloutConfig(max_call_seconds=0.1)
+    config = configure(env=IllBuilder(trouble="starts late"), rollouts=rollouts, dry_run=True)
+    config.model.load_chat()  # so that it takes no time inside of an environment
+    with pytest.raises(RolloutError) as raised:
+        await trained(config)
+    assert str(raised.value) == (
+        "batch 0, group 1, member 1: Ill.initial_observation took longer than rollouts.max_call_seconds=0.1"
     )
 
 
