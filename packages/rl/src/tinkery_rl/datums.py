@@ -157,6 +157,16 @@ def penalised(
     ]
 
 
+def with_observed_logprobs(
+    data_D: Sequence[TrainingDatum], logprobs_D: Sequence[Floats]
+) -> list[TrainingDatum]:
+    """The data with these log-probabilities at observed tokens, and the sampler's at sampled ones as before."""
+    return [
+        replace(datum, logprobs_T=np.where(datum.sampled_T > 0, datum.logprobs_T, logprobs_T))
+        for datum, logprobs_T in zip(data_D, logprobs_D, strict=True)
+    ]
+
+
 def reference_gap(data_D: Sequence[TrainingDatum], reference_logprobs_D: Sequence[Floats]) -> float:
     """Mean over sampled tokens of the sampler's log-probability less the reference's: estimates their divergence."""
     total = sum(

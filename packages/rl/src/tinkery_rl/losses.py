@@ -35,6 +35,11 @@ class Loss(ABC):
         """Whether each datum must say which of its tokens were sampled (`sequence_ratio_mask`)."""
         return False
 
+    @property
+    def needs_observed_logprobs(self) -> bool:
+        """Whether tokens without advantage count too, so that observed ones need a log-probability to be told of."""
+        return False
+
 
 @chz.chz
 class ImportanceSampling(Loss):
@@ -108,7 +113,11 @@ class GSPO(ClippedLoss):
 
 @chz.chz
 class DRO(Loss):
-    r"""$-\sum_t (p_t A_t - \frac{\beta}{2} (p_t - q_t)^2)$: a quadratic pull in place of a bound (arXiv:2405.19107)."""
+    r"""$-\sum_t (p_t A_t - \frac{\beta}{2} (p_t - q_t)^2)$: a quadratic pull in place of a bound (arXiv:2405.19107).
+
+    The service pulls at every token, also at observed ones, which nobody sampled. There $q_t$ is the trainer's own
+    log-probability, from a forward pass before each update, so that the pull is nil and its gradient too.
+    """
 
     beta: float = chz.field(
         default=0.05, validator=more_than(0), doc="strength of the pull towards the sampler's policy"
@@ -120,3 +129,7 @@ class DRO(Loss):
 
     def settings(self) -> dict[str, float]:
         return {"beta": self.beta}
+
+    @property
+    def needs_observed_logprobs(self) -> bool:
+        return True

@@ -44,8 +44,13 @@ class Reference:
 
     async def logprobs(self, data_D: Sequence[TrainingDatum]) -> list[Floats]:
         """Log-probabilities of the targets of each datum, one request for all of them."""
-        output = await self.client.forward([datum.for_logprobs() for datum in data_D], "cross_entropy")
-        return [record["logprobs"].to_numpy() for record in output.loss_fn_outputs]
+        return await target_logprobs(self.client, data_D)
+
+
+async def target_logprobs(client: tinker.TrainingClient, data_D: Sequence[TrainingDatum]) -> list[Floats]:
+    """What the client's policy gives to the targets of each datum, by a forward pass."""
+    output = await client.forward([datum.for_logprobs() for datum in data_D], "cross_entropy")
+    return [record["logprobs"].to_numpy() for record in output.loss_fn_outputs]
 
 
 async def open_reference(

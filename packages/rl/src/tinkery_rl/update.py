@@ -9,8 +9,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from tinkery_rl.datums import TrainingDatum, make_data, penalised
+from tinkery_rl.datums import TrainingDatum, make_data, penalised, with_observed_logprobs
 from tinkery_rl.metrics import update_metrics
+from tinkery_rl.reference import target_logprobs
 
 if TYPE_CHECKING:
     import tinker
@@ -101,6 +102,8 @@ class Updater:
         if self.reference is not None and self.algorithm.kl_penalty is not None:
             reference_logprobs_D = await self.reference.logprobs(data_D)
             data_D = penalised(data_D, reference_logprobs_D, self.algorithm.kl_penalty.coef)
+        if self.loss.needs_observed_logprobs:
+            data_D = with_observed_logprobs(data_D, await target_logprobs(self.training_client, data_D))
         data = [datum.for_service(self.loss) for datum in data_D]
         output = self.training_client.forward_backward(data, self.loss.name, self.loss.settings())
         self._passes.append(Pass(data_D, reference_logprobs_D, output))
