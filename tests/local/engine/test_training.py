@@ -16,6 +16,7 @@ from tinkery_local.engine import (
     LoraSpec,
     SampleRequest,
     SampleResult,
+    compilations,
 )
 from tinkery_local.engine.adam import Moments, adam_step
 
@@ -128,6 +129,27 @@ def test_many_datums_are_more_batches_of_the_same_shape(engine: Engine) -> None:
     assert len(many) == 300
     for index, logprobs in enumerate(many):
         np.testing.assert_array_equal(logprobs, alone[index % 2])
+
+
+def test_another_batch_size_or_sampling_request_compiles_nothing(engine: Engine) -> None:
+    """One batch and one sample compile all that there is for their lengths, whatever their number."""
+    adapter = engine.create_adapter(LORA)
+    prompt = np.array([5, 6, 7], np.int32)
+
+    def work(count: int) -> None:
+        engine.forward_backward(adapter, data(count, count), "cross_entropy", {})
+        engine.optim_step(adapter, AdamParams())
+        for _ in range(count):
+            engine.sampler.submit(SampleRequest(engine.snapshot(adapter), prompt, max_tokens=4))
+        while engine.sampler.busy:
+            engine.sampler.step()
+
+    work(3)
+    before, _ = compilations()
+    assert before
+    for count in (1, 2, 7, 40):
+        work(count)
+    assert compilations()[0] == before
 
 
 @pytest.mark.parametrize(
