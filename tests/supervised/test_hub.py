@@ -4,7 +4,6 @@ import json
 import sys
 from collections.abc import Mapping
 from dataclasses import replace
-from importlib.resources import files
 from pathlib import Path
 
 import chz
@@ -162,13 +161,18 @@ def test_without_the_package_it_says_what_to_install(
         HubBuilder(name="allenai/tulu-3-sft-mixture")(setup)
 
 
-def test_each_experiment_and_each_dataset_is_composed_here() -> None:
-    conf = files("tinkery_supervised.conf")
-    names = sorted(path.name for path in conf.joinpath("experiment").iterdir())
-    assert names == ["no_robots.yaml", "sft_small.yaml", "tulu3.yaml"]
-    assert experiment("sft_small").epochs == 3
-    groups = sorted(path.name for path in conf.joinpath("dataset").iterdir())
-    assert groups == ["hub.yaml", "jsonl.yaml", "no_robots.yaml", "parrot.yaml", "tulu3.yaml"]
+@pytest.mark.parametrize("name", ["sft_small", "no_robots", "tulu3"])
+def test_each_experiment_is_composed_with_the_model_it_is_for(name: str) -> None:
     loader = make_loader("tinkery_supervised.conf", None)
-    for typed in (["dataset=jsonl", "dataset.path=a.jsonl"], ["dataset=hub", "dataset.name=a/b"]):
-        resolve(SupervisedConfig, compose(loader, "train_sft", "train-sft", typed))
+    config = resolve(SupervisedConfig, compose(loader, "train_sft", "train-sft", [f"+experiment={name}"]))
+    assert config.model.name == ("tinkery/tiny" if name == "sft_small" else "Qwen/Qwen3-8B")
+
+
+@pytest.mark.parametrize(
+    "typed",
+    [["dataset=parrot"], ["dataset=jsonl", "dataset.path=a.jsonl"], ["dataset=hub", "dataset.name=a/b"],
+     ["dataset=no_robots"], ["dataset=tulu3"]],
+)  # fmt: skip
+def test_each_dataset_is_composed(typed: list[str]) -> None:
+    loader = make_loader("tinkery_supervised.conf", None)
+    resolve(SupervisedConfig, compose(loader, "train_sft", "train-sft", typed))

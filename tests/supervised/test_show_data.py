@@ -60,4 +60,4 @@ def test_another_batch_and_fewer_examples_may_be_asked_for(capsys: pytest.Captur
     assert run_command(["show-data", "train-sft", "+experiment=sft_small", "--num", "1", "--batch", "2"]) == 0
     printed = capsys.readouterr().out
     assert printed.count("example ") == 1
-    assert "Squawk!" in printed and "batch 2: 32 examples" in printed
+    assert "Squawk!" in printed and "batch 2: 16 examples" in printed
