@@ -285,6 +285,8 @@ async def test_each_mode_goes_on_without_the_groups_that_failed(
     lines = await trained(config)
     assert [line["rollouts/num_groups_left_out"] for line in lines[:-1]] == [1, 1]
     assert [line["env/all/total_episodes"] for line in lines[:-1]] == [24, 24]
+    log = (Path(config.run_dir) / "log.txt").read_text()
+    assert "step 1 went on without: batch 1, group 2, member" in log
 
 
 async def test_a_step_without_any_group_is_a_failure_that_says_why(

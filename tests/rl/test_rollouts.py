@@ -120,6 +120,17 @@ async def test_a_failure_names_its_place_and_all_groups_clean_up(broken: Countin
     assert sorted(cleaned) == ["broken", "sound"]
 
 
+async def test_what_an_env_forgot_to_return_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def forget(self: Counting, *args: object) -> None: ...
+
+    monkeypatch.setattr(Counting, "step", forget)
+    with pytest.raises(RolloutError, match=r"turn 0: Counting\.step returned NoneType, expected StepResult$"):
+        await play_group(CountingGroup(), echo, "here", LIMITS)
+    monkeypatch.setattr(Counting, "initial_observation", forget)
+    with pytest.raises(RolloutError, match=r"initial_observation returned NoneType, expected Observation$"):
+        await play_group(CountingGroup(), echo, "here", LIMITS)
+
+
 async def test_an_empty_group_is_a_failure_too() -> None:
     with pytest.raises(RolloutError, match=r"here: EmptyGroup.make_envs made no envs"):
         await play_group(EmptyGroup(), echo, "here", LIMITS)

@@ -8,16 +8,18 @@ from __future__ import annotations
 
 import asyncio
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from tinkery_rl.calls import RolloutError, call_env
-from tinkery_rl.types import Trajectory, Transition
+from tinkery_rl.types import Observation, StepResult, Trajectory, Transition
 
 if TYPE_CHECKING:
     from tinkery_core.completers import Completion, TokenCompleter
 
     from tinkery_rl.rollout_config import RolloutConfig
-    from tinkery_rl.types import Cut, Env, Observation
+    from tinkery_rl.types import Cut, Env
+
+T = TypeVar("T")
 
 
 class Episode:
@@ -35,7 +37,8 @@ class Episode:
     async def first_observation(self) -> Observation:
         """What the policy sees first."""
         place = f"{self.name}: {type(self.env).__name__}.initial_observation"
-        return await call_env(place, self.env.initial_observation, self._limits.max_call_seconds)
+        observation = await call_env(place, self.env.initial_observation, self._limits.max_call_seconds)
+        return _expect(place, observation, Observation)
 
     async def play(self, observation: Observation) -> Trajectory:
         """Take turns from the first observation on."""
@@ -56,7 +59,8 @@ class Episode:
             action = await self._policy(observation.tokens, observation.stop)
             self._unanswered = observation, action
             place = f"{self.name}, turn {len(self._turns)}: {type(self.env).__name__}.step"
-            result = await call_env(place, partial(self.env.step, action), self._limits.max_call_seconds)
+            answer = await call_env(place, partial(self.env.step, action), self._limits.max_call_seconds)
+            result = _expect(place, answer, StepResult)
             self._unanswered = None
             self._turns.append(Transition(observation, action, result.reward, result.metrics))
             if result.next_observation is None:
@@ -82,3 +86,10 @@ class Episode:
         if self._unanswered is not None:
             self._turns.append(Transition(*self._unanswered, 0.0, {}))
         return Trajectory(self._turns, cut)
+
+
+def _expect(place: str, value: object, kind: type[T]) -> T:
+    """An env's code is not always type-checked: what it forgot to return is named here, where it was asked."""
+    if not isinstance(value, kind):
+        raise RolloutError(f"{place} returned {type(value).__name__}, expected {kind.__name__}")
+    return value

@@ -137,6 +137,8 @@ class Session:
         }
         if tail is not None:
             await tail
+        for failure in (failure for group in groups for failure in group.result.failures):
+            self.run.log(f"step {step.index} went on without: {failure}")
         logged = groups[: self.config.num_groups_to_log]
         self.run.log_rollouts(transcripts(step.index, logged, self.chat.decode))
         self.run.log_metrics(step.index, metrics)
