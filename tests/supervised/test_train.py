@@ -16,7 +16,7 @@ from tinkery_supervised.config import SupervisedConfig
 from tinkery_supervised.cross_entropy import make_data
 from tinkery_supervised.jsonl import JsonlBuilder
 from tinkery_supervised.parrot.builder import ParrotBuilder
-from tinkery_supervised.train import load_all, train
+from tinkery_supervised.train import train
 
 Lines = list[dict[str, float]]
 Train = Callable[[SupervisedConfig], Awaitable[Lines]]
@@ -269,7 +269,3 @@ async def test_a_dry_run_prints_the_plan_and_calls_no_service(
     printed = capsys.readouterr().out
     assert "Squawk!" in printed and "held-out examples" in printed
     assert not (Path(config.run_dir) / "metrics.jsonl").exists()
-
-
-def test_no_dataset_has_no_batches() -> None:
-    assert load_all(None) == []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from contextlib import aclosing
+from functools import partial
 from typing import TYPE_CHECKING
 
 from tinkery_core.background import background_tasks
@@ -43,7 +44,7 @@ async def train(config: SupervisedConfig, run: Run) -> None:
     """
     async with data_thread() as data:
         datasets = await data.run(lambda: config.dataset(config.setup))
-        if config.batch_tokens is not None:
+        if config.batch_tokens is not None and config.max_steps is None:
             run.print("Counting batches of batch_tokens, for which the data is tokenised once")
         num_batches = await data.run(lambda: len(datasets.train))
         num_steps = min(num_batches, config.max_steps or num_batches)
@@ -56,7 +57,7 @@ async def train(config: SupervisedConfig, run: Run) -> None:
         first_step = run.resume.step if run.resume is not None else 0
         run.progress(num_steps, SHOWN)
         async with run.connect() as service, background_tasks() as background:
-            test = background.create_task(data.run(lambda: load_all(datasets.test)))
+            test = background.create_task(data.run(lambda: get_all_batches(datasets.test, run)))
             training_client = await open_training_client(service, config, run)
             session = Session(
                 config=config,
@@ -71,15 +72,9 @@ async def train(config: SupervisedConfig, run: Run) -> None:
                 first_step=first_step,
                 num_steps=num_steps,
             )
-
-            def get_batch(index: int) -> Batch:
-                batch = datasets.train.get_batch(index)
-                for row in batch.bad_rows:
-                    run.log(f"left out: {row}")
-                return batch
-
+            read = partial(get_batch, datasets.train, run)
             steps = range(first_step, num_steps)
-            async with aclosing(data.read_ahead(get_batch, steps, config.submit_ahead + 1)) as batches:
+            async with aclosing(data.read_ahead(read, steps, config.submit_ahead + 1)) as batches:
                 await session.train(batches)
         for text in (before_and_after(run), what_was_left_out(run)):
             if text:
@@ -104,6 +99,14 @@ def what_was_left_out(run: Run) -> str:
     return f"{totals['data/num_examples']:,} examples trained on; {', '.join(parts)}" if parts else ""
 
 
-def load_all(dataset: SupervisedDataset | None) -> list[Batch]:
-    """All batches of a dataset, which is small enough to be kept; none of no dataset."""
-    return [] if dataset is None else [dataset.get_batch(index) for index in range(len(dataset))]
+def get_batch(dataset: SupervisedDataset, run: Run, index: int) -> Batch:
+    """A batch of a dataset; log.txt says which rows were left out as malformed."""
+    batch = dataset.get_batch(index)
+    for row in batch.bad_rows:
+        run.log(f"left out: {row}")
+    return batch
+
+
+def get_all_batches(dataset: SupervisedDataset | None, run: Run) -> list[Batch]:
+    """All batches of a dataset that is small enough to be kept; none of no dataset."""
+    return [] if dataset is None else [get_batch(dataset, run, index) for index in range(len(dataset))]
