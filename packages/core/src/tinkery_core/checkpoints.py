@@ -111,7 +111,8 @@ async def _is_deleted(run: Run, path: str) -> bool:
     except tinker.NotFoundError:
         return True
     except (tinker.TinkerError, TimeoutError) as error:
-        run.log(f"The superseded checkpoint {path} could not be deleted: {in_its_words(error)}")
+        reason = in_its_words(error) or f"no answer for {_DELETION_TIMEOUT_S:g} s"
+        run.log(f"The superseded checkpoint {path} could not be deleted: {reason}")
         return False
     return True
 

@@ -91,7 +91,7 @@ def last_of_run(key: str, typed: str, expected: str) -> tuple[Checkpoint, Path |
     if not folder.is_dir():
         raise UserError(f"{key}={typed}: there is no such folder.\n{expected}")
     last = CheckpointLog(folder / CHECKPOINTS).last()
-    if last is None:
+    if last is None or not (folder / CONFIG_JSON).exists():
         raise UserError(
             f"{key}={typed}: that folder has no checkpoint on record ({CHECKPOINTS}).\n"
             "Wait until its run has saved one, or name another run."
@@ -103,5 +103,5 @@ def last_of_run(key: str, typed: str, expected: str) -> tuple[Checkpoint, Path |
 def _store_of_run(folder: Path) -> Path:
     """Where the embedded server of the run in this folder, if it has one, keeps checkpoints."""
     config = json.loads((folder / CONFIG_JSON).read_text())
-    named: str | None = config["backend"].get("store")
+    named: str | None = config["backend"].get("store")  # what another kind of backend has not
     return folder / STORE if named is None else Path(named).expanduser()
