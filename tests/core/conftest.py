@@ -41,6 +41,7 @@ def workplace(tmp_path: Path, compile_cache: Path, monkeypatch: pytest.MonkeyPat
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("XDG_CACHE_HOME", str(compile_cache))
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.setattr(sys, "exit", sys.exit)  # wandb puts its own there, and leaves it
     return tmp_path
 
 

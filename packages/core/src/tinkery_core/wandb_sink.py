@@ -43,7 +43,7 @@ class WandbSink:
                 mode=config.mode,
                 id=stored.read_text(),
                 resume="allow",
-                dir=str(run_dir),
+                dir=str(run_dir.resolve()),
                 config=dict(values),
                 settings=wandb.Settings(silent=True, console="off"),
             )
