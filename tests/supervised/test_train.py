@@ -207,7 +207,7 @@ async def test_what_was_cut_or_left_out_is_said_at_the_end(
     assert f"left out: {path} line 4: not JSON" in (Path(config.run_dir) / "log.txt").read_text()
 
 
-async def test_rate_clip_and_decay_are_those_of_the_config(
+async def test_the_rate_and_the_clip_are_those_of_the_config(
     configure: Configure, trained: Train, tmp_path: Path
 ) -> None:
     plain = {"optimizer.schedule": "linear", "optimizer.warmup_steps": 1}
