@@ -1,6 +1,6 @@
-"""Run one training again and again in one run folder, killed with -9 at point after point.
+"""Run trainings again and again, each in a run folder of its own, killed with -9 at point after point.
 
-    python killed_runs.py CONFIG.pickle POINT…
+    python killed_runs.py CONFIGS_AND_POINTS.pickle
 
 Started by test_resume.py. The trainer is imported once; each run is a forked process of its own.
 """
@@ -86,8 +86,9 @@ def in_child(function: Callable[[], None]) -> int:
 
 
 if __name__ == "__main__":
-    config: SupervisedConfig = pickle.loads(Path(sys.argv[1]).read_bytes())
-    for point in sys.argv[2:]:
-        status = in_child(lambda point=point: run_until(point, config))
-        if status != (0 if point == "end" else -signal.SIGKILL):
-            sys.exit(f"the run to {point} ended with status {status}")
+    trainings: list[tuple[SupervisedConfig, tuple[str, ...]]] = pickle.loads(Path(sys.argv[1]).read_bytes())
+    for config, points in trainings:
+        for point in points:
+            status = in_child(lambda config=config, point=point: run_until(point, config))
+            if status != (0 if point == "end" else -signal.SIGKILL):
+                sys.exit(f"{config.run_dir}: the run to {point} ended with status {status}")

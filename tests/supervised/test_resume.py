@@ -14,18 +14,16 @@ KILLED_RUNS = Path(__file__).with_name("killed_runs.py")
 
 POINTS = {
     0: (
-        "update=2",  # before any checkpoint
         "record=2",  # the first checkpoint is saved, but not on record
+        "update=2",  # before any checkpoint
         "end",
     ),
     1: (
         "line=3",  # with a checkpoint after 2 batches on record
-        "update=1",  # resumed after that: the third batch again
         "end",
     ),
     2: (
         "update=3",  # three steps in the queue
-        "line=2",
         "record=5",  # all is done, but not on record
         "end",
     ),
@@ -33,10 +31,10 @@ POINTS = {
 """Where the runs are killed, by how many steps are submitted ahead."""
 
 
-def run_script(config: SupervisedConfig, folder: Path, *points: str) -> None:
-    pickled = folder / f"{Path(config.run_dir).name}.pickle"
-    pickled.write_bytes(pickle.dumps(config))
-    subprocess.run([sys.executable, str(KILLED_RUNS), str(pickled), *points], check=True, timeout=TIMEOUT_S)
+def run_all(trainings: list[tuple[SupervisedConfig, tuple[str, ...]]], folder: Path) -> None:
+    pickled = folder / "trainings.pickle"
+    pickled.write_bytes(pickle.dumps(trainings))
+    subprocess.run([sys.executable, str(KILLED_RUNS), str(pickled)], check=True, timeout=TIMEOUT_S)
 
 
 def metrics(config: SupervisedConfig) -> list[dict[str, float]]:
@@ -63,13 +61,13 @@ def test_killed_runs_end_like_an_unbroken_one_whatever_is_submitted_ahead(
 ) -> None:
     changes = {"max_steps": 5, "batch_tokens": 200, "batch_size": 16, "num_answers": 2}
     unbroken = configure(run_dir=str(tmp_path / "unbroken"), submit_ahead=0, **changes)
-    run_script(unbroken, tmp_path, "end")
+    killed = {
+        ahead: configure(run_dir=str(tmp_path / f"killed{ahead}"), submit_ahead=ahead, **changes)
+        for ahead in POINTS
+    }
+    run_all([(unbroken, ("end",)), *((killed[ahead], POINTS[ahead]) for ahead in POINTS)], tmp_path)
     assert [line["step"] for line in metrics(unbroken)] == [0, 1, 2, 3, 4, 5]
-    for submit_ahead, points in POINTS.items():
-        killed = configure(
-            run_dir=str(tmp_path / f"killed{submit_ahead}"), submit_ahead=submit_ahead, **changes
-        )
-        run_script(killed, tmp_path, *points)
-        assert metrics(killed) == metrics(unbroken)
-        assert rollouts(killed) == rollouts(unbroken)
-        assert final_weights(killed, server_store) == final_weights(unbroken, server_store)
+    for config in killed.values():
+        assert metrics(config) == metrics(unbroken)
+        assert rollouts(config) == rollouts(unbroken)
+        assert final_weights(config, server_store) == final_weights(unbroken, server_store)
