@@ -29,7 +29,7 @@ Command: TypeAlias = Callable[[Sequence[str]], int]
 
 
 def main() -> None:
-    """The console script `tinkery`. Exits with the status of the command unless that is 0; 2 is for what was typed wrong."""
+    """The console script `tinkery`. Exits with the command's status unless that is 0; 2 is for what was typed wrong."""
     try:
         status = run_command(sys.argv[1:])
     except UserError as error:

@@ -73,8 +73,9 @@ class EvaluatorBuilder(ABC):
 def build_evaluators(
     config: ScriptConfig, *, max_tokens: int, temperature: float, service: RunService | None = None
 ) -> list[Evaluator]:
-    """The evaluators that `config.evaluators` names, by their names. The other values are what a run samples with unless they say
-    otherwise.
+    """The evaluators that `config.evaluators` names, in the order of their names.
+
+    The other values are what the run samples with; an evaluator may say otherwise.
 
     Raises UserError and EvaluationError, then and later, with the key of the evaluator in the message.
     """
