@@ -1,6 +1,6 @@
 """What the RL trainer itself costs, and how close its modes come to what their dependencies allow.
 
-    uv run python benchmarks/rl_trainer.py                   # about twelve minutes on two cores
+    uv run python benchmarks/rl_trainer.py                   # about nine minutes on two cores
     uv run python benchmarks/rl_trainer.py --only modes --steps 8
     uv run python benchmarks/rl_trainer.py --json rl_trainer.json
 
