@@ -63,7 +63,7 @@ SHAPES = {(16, 16): 100, (64, 16): 40, (64, 4): 60, (1024, 16): 6}
 WARM_UP = 4
 PARTS = ("cost", "memory", "modes")
 
-START_TIMEOUT_S = 60
+END_TIMEOUT_S = 60
 
 
 @dataclass
@@ -128,7 +128,7 @@ def stand_in(pace: Pace, seen: list[Seen]) -> Generator[str]:
             seen.append(Seen(**json.loads(process.stdout.read())))
         finally:
             process.terminate()
-            process.wait(START_TIMEOUT_S)
+            process.wait(END_TIMEOUT_S)
 
 
 def run_trainer(pace: Pace, groups: int, group_size: int, steps: int, overrides: list[str]) -> Seen:
