@@ -354,8 +354,11 @@ async def test_a_dataset_too_small_for_one_step_is_refused_before_anything_start
 async def test_an_env_that_blocks_everything_ends_the_run_and_is_named(
     configure: Configure, trained: Train
 ) -> None:
+    blocked: set[int] = set()
+
     async def hook(batch: int, group: int) -> None:
-        if (batch, group) == (1, 2):
+        if (batch, group) == (1, 2) and not blocked:  # once is enough: each member would block for its bound
+            blocked.add(batch)
             time.sleep(1000)  # noqa: ASYNC251, that is the point
 
     config = configure(env=one_turns(hook), rollouts=RolloutConfig(max_call_seconds=1.0))
