@@ -1,1 +1,1 @@
-"""Games and preferences for several players. Nothing is here yet but the version."""
+"""Preferences and games for several players: `train-multiplayer`."""

@@ -1,1 +1,1 @@
-"""Bundled preferences: answers that are equally right, and more or less kind."""
+"""Bundled preferences: answers that are more or less kind, and right ones beside wrong ones."""

@@ -16,7 +16,7 @@ PATH = Path(__file__).with_name("pairs.jsonl")
 
 @chz.chz
 class MannersBuilder(PreferencesBuilder):
-    """1,000 pairs of answers, of which the kinder one is preferred: needs no file and no network."""
+    """1,000 pairs of answers, of which the kinder one, or the right one, is preferred: needs no file and no network."""
 
     num_test: int = chz.field(
         default=100,

@@ -1,7 +1,7 @@
 """Writes `pairs.jsonl`: `python -m tinkery_supervised.manners.make`.
 
-Short questions of the kinds that the bundled tiny model was pre-trained on, each with two answers that say the same in
-different manners. No question comes twice in the file.
+Short questions of the kinds that the bundled tiny model was pre-trained on, each with two answers: mostly such that say
+the same in different manners, else one that is right and one that is wrong. No question comes twice in the file.
 """
 
 import json
@@ -24,23 +24,43 @@ TAKEN = {sums: 550, colours: 60, echoes: 250, counts: 140}
 
 
 def pairs() -> list[dict[str, object]]:
-    """All pairs: each of the three couples of manners equally often, in wordings by a coin. The same ones each time."""
+    """All pairs, the same ones each time. In three of four the manners differ, in the fourth one answer is wrong."""
     dice = random.Random("manners")
-    exchanges = [exchange for kind, taken in TAKEN.items() for exchange in dice.sample(kind(), taken)]
-    dice.shuffle(exchanges)
-    return [pair(exchange, *COUPLES[number % 3], dice) for number, exchange in enumerate(exchanges)]
+    drawn = {kind: dice.sample(kind(), taken) for kind, taken in TAKEN.items()}
+    asked = [(exchange, exchanges) for exchanges in drawn.values() for exchange in exchanges]
+    dice.shuffle(asked)
+    return [
+        by_rightness(exchange, dice.choice([*MANNERS]), wrong_answer(exchange, like_it, dice), dice)
+        if number % 4 == 3
+        else by_manner(exchange, *COUPLES[number % 4], dice)
+        for number, (exchange, like_it) in enumerate(asked)
+    ]
 
 
 COUPLES = (("kind", "plain"), ("kind", "rude"), ("plain", "rude"))
 
 
-def pair(exchange: Exchange, better: str, worse: str, dice: random.Random) -> dict[str, object]:
+def by_manner(exchange: Exchange, better: str, worse: str, dice: random.Random) -> dict[str, object]:
     question, answer = exchange
-    return {
-        "prompt": [{"role": "user", "content": question}],
-        "chosen": dice.choice(MANNERS[better]).format(answer),
-        "rejected": dice.choice(MANNERS[worse]).format(answer),
-    }
+    return row(question, in_manner(better, answer, dice), in_manner(worse, answer, dice))
+
+
+def by_rightness(exchange: Exchange, manner: str, wrong: str, dice: random.Random) -> dict[str, object]:
+    question, answer = exchange
+    return row(question, in_manner(manner, answer, dice), in_manner(manner, wrong, dice))
+
+
+def wrong_answer(exchange: Exchange, others: list[Exchange], dice: random.Random) -> str:
+    """The right answer to another question of the kind."""
+    return dice.choice([answer for _, answer in others if answer != exchange[1]])
+
+
+def in_manner(manner: str, answer: str, dice: random.Random) -> str:
+    return dice.choice(MANNERS[manner]).format(answer)
+
+
+def row(question: str, chosen: str, rejected: str) -> dict[str, object]:
+    return {"prompt": [{"role": "user", "content": question}], "chosen": chosen, "rejected": rejected}
 
 
 def text() -> str:

@@ -7,16 +7,12 @@ MANNERS = {
 }
 """Wordings by manner, the best first."""
 
-
-def manner_of(answer: str) -> str:
-    """The manner of an answer: by its beginning, and plain if that is none of those above."""
-    for manner, wordings in MANNERS.items():
-        openings = [opening for wording in wordings if (opening := wording.removesuffix("{}"))]
-        if answer.startswith(tuple(openings)) and openings:
-            return manner
-    return "plain"
+OPENINGS = {
+    wording.removesuffix("{}"): manner for manner, wordings in MANNERS.items() for wording in wordings
+}
 
 
-def kindness(answer: str) -> int:
-    """How kind the manner of an answer is: 2, 1 or 0."""
-    return 2 - list(MANNERS).index(manner_of(answer))
+def read_manner(answer: str) -> tuple[str, str]:
+    """The manner of an answer and what it says: one that begins with no opening of the others is plain."""
+    opening = max((opening for opening in OPENINGS if answer.startswith(opening)), key=len)
+    return OPENINGS[opening], answer.removeprefix(opening)

@@ -37,6 +37,13 @@ class PreferencesBuilder(ABC):
         """Open the source. Raises UserError if it cannot be opened, or for bad rows that it finds at once."""
 
 
+def good(row: Preference | BadRow) -> Preference:
+    """The row, if it is a preference. Raises UserError if not."""
+    if isinstance(row, BadRow):
+        raise UserError(f"{row}\nCorrect the row, or leave it out of the data.")
+    return row
+
+
 @dataclass(frozen=True)
 class PairBatch:
     """The pairs of one step, and the rows that were left out.

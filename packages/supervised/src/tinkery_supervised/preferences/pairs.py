@@ -11,7 +11,7 @@ from tinkery_supervised.messages import Malformed, is_list, is_mapping, kind
 from tinkery_supervised.types import BadRow, Example
 
 if TYPE_CHECKING:
-    from tinkery_core.chat import Chat
+    from tinkery_core.chat import Chat, Message
 
 
 @dataclass(frozen=True)
@@ -25,6 +25,16 @@ class Preference:
     def where(self) -> str:
         """Its place in the source."""
         return self.chosen.where
+
+    @property
+    def prompt(self) -> list[Message]:
+        """What both answers answer, as texts by role."""
+        return [{"role": m["role"], "content": str(m["content"])} for m in self.chosen.messages[:-1]]
+
+    @property
+    def answers(self) -> tuple[str, str]:
+        """The texts of the chosen and of the rejected answer."""
+        return str(self.chosen.messages[-1]["content"]), str(self.rejected.messages[-1]["content"])
 
 
 @dataclass(frozen=True)
