@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 from tinkery_core.errors import UserError
-from tinkery_rl.check_env import check_env, run_checks
-from tinkery_rl.check_env_play import Bounds
-from tinkery_rl.check_env_report import Finding
-from tinkery_rl.check_env_target import find_model, parse_values
+from tinkery_rl.check_env.command import check_env, run_checks
+from tinkery_rl.check_env.play import Bounds
+from tinkery_rl.check_env.report import Finding
+from tinkery_rl.check_env.target import find_model, parse_values
 from tinkery_rl.types import RLSetup
 
 CHECKED = Path(__file__).parent / "checked"
@@ -207,7 +207,7 @@ def release() -> Generator[None]:
 
 @pytest.mark.usefixtures("release")
 def test_a_call_that_blocks_for_good_is_reported_too(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tinkery_rl.check_env.GRACE_S", 1.0)
+    monkeypatch.setattr("tinkery_rl.check_env.command.GRACE_S", 1.0)
     assert failed("HangsAndBlocks", bounds=Bounds(call_s=0.2)) == {
         "calls in time": "the group, member 0, turn 0: step blocks: it did not come back within 0.2 s, and nothing "
         "else could run"

@@ -6,8 +6,8 @@ from importlib import import_module
 from pathlib import Path
 
 import pytest
-from tinkery_rl.check_env import run_checks
-from tinkery_rl.check_env_play import Bounds
+from tinkery_rl.check_env.command import run_checks
+from tinkery_rl.check_env.play import Bounds
 from tinkery_rl.types import RLDatasetBuilder, RLSetup
 from user_functions import TINY, call, calls
 

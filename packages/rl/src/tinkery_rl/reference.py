@@ -1,13 +1,7 @@
-"""A frozen reference policy, and the penalty for leaving it.
-
-The reference is a training state at the service: what the run started with, saved before its first step, or
-one that the config names. Its path is on record in the run folder, so that a resumed run is held to the same
-reference and not to the weights that it resumes with.
-"""
+"""A penalty for leaving a frozen reference policy, and where the reference's log-probabilities come from."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -18,9 +12,8 @@ if TYPE_CHECKING:
     import tinker
     from tinkery_core.run import Run
 
+    from tinkery_rl.config import RLConfig
     from tinkery_rl.datums import Floats, TrainingDatum
-
-REFERENCE = "reference.json"
 
 
 @chz.chz
@@ -54,31 +47,19 @@ async def target_logprobs(client: tinker.TrainingClient, data_D: Sequence[Traini
 
 
 async def open_reference(
-    service: tinker.ServiceClient, training_client: tinker.TrainingClient, penalty: KLPenalty, run: Run
-) -> Reference:
-    """The reference of this run: on record in its folder, else saved or named now, and put on record.
+    service: tinker.ServiceClient, training_client: tinker.TrainingClient, config: RLConfig, run: Run
+) -> Reference | None:
+    """The reference of this run, if it has a penalty: on record in its folder, else saved or named now.
 
-    Raises UserError if the service has none where the config names one.
+    Raises UserError if there is none on record, or if the service has none where the config names one.
     """
-    import tinker
-    from tinkery_core.errors import UserError
-    from tinkery_core.failure import in_its_words
-    from tinkery_core.jsonl import write_atomically
+    from tinkery_core.reference import load_reference, reference_state
 
-    path = run.dir / REFERENCE
-    if run.resume is not None:
-        state_path = str(json.loads(path.read_text())["state_path"])
-    else:
-        state_path = penalty.reference or (await training_client.save_state("reference")).path
-        write_atomically(path, json.dumps({"state_path": state_path}) + "\n")
-    try:
-        return Reference(await service.create_training_client_from_state(state_path))
-    except tinker.TinkerError as error:
-        if penalty.reference is None:
-            raise
-        raise UserError(
-            f"algorithm.kl_penalty.reference={penalty.reference} cannot be loaded.\n"
-            f"  The service says: {in_its_words(error)}\n"
-            "Name the state_path of a checkpoint that this service has, or leave the key out: then the reference "
-            "is what the run starts with."
-        ) from error
+    penalty = config.algorithm.kl_penalty
+    if penalty is None:
+        return None
+    state_path = await reference_state(training_client, penalty.reference, run)
+    key, model = "algorithm.kl_penalty.reference", config.model.name
+    return Reference(
+        await load_reference(service, state_path, run, key=key, named=penalty.reference, model_name=model)
+    )

@@ -51,8 +51,7 @@ async def train(config: RLConfig, run: Run) -> None:
     async with run.connect() as service:
         setup.service.connect(service)
         training_client = await open_training_client(service, config, run)
-        penalty = config.algorithm.kl_penalty
-        reference = None if penalty is None else await open_reference(service, training_client, penalty, run)
+        reference = await open_reference(service, training_client, config, run)
         async with background_tasks() as background:
             session = Session(
                 config=config,

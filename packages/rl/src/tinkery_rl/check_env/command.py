@@ -9,10 +9,10 @@ import threading
 from collections.abc import Generator, Sequence
 from typing import TYPE_CHECKING
 
-from tinkery_rl.check_env_report import IN_TIME, CheckFailed, Finding, as_json, print_finding, summary
+from tinkery_rl.check_env.report import IN_TIME, CheckFailed, Finding, as_json, print_finding, summary
 
 if TYPE_CHECKING:
-    from tinkery_rl.check_env_play import Bounds
+    from tinkery_rl.check_env.play import Bounds
     from tinkery_rl.types import RLSetup
 
 GROUPS_PER_BATCH = 2
@@ -25,8 +25,8 @@ def check_env(arguments: Sequence[str]) -> int:
 
     Exit status 0 if no check failed, 1 if one did, 2 for arguments that make no sense.
     """
-    from tinkery_rl.check_env_play import Bounds
-    from tinkery_rl.check_env_target import find_model, parse_values
+    from tinkery_rl.check_env.play import Bounds
+    from tinkery_rl.check_env.target import find_model, parse_values
     from tinkery_rl.types import RLSetup
 
     options = _parser().parse_intermixed_args(arguments)
@@ -131,8 +131,8 @@ async def _check(
     messages: queue.SimpleQueue[str | Finding | BaseException | None],
 ) -> None:
     """Put the findings, and before each call where it goes; None at the end, whatever tasks may be left over."""
-    from tinkery_rl.check_env_checks import check
-    from tinkery_rl.check_env_target import TARGET, Subject, find_class, with_model
+    from tinkery_rl.check_env.checks import check
+    from tinkery_rl.check_env.target import TARGET, Subject, find_class, with_model
 
     messages.put(f"importing {name}")
     try:

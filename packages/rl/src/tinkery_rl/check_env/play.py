@@ -10,9 +10,9 @@ from typing import TypeVar
 
 from tinkery_core.run_service import NotConnected
 
-from tinkery_rl.check_env_calls import CALLS, Announce, Call, bounded_call
-from tinkery_rl.check_env_report import CheckFailed
-from tinkery_rl.check_env_script import Script
+from tinkery_rl.check_env.calls import CALLS, Announce, Call, bounded_call
+from tinkery_rl.check_env.report import CheckFailed
+from tinkery_rl.check_env.script import Script
 from tinkery_rl.rollouts import gather
 from tinkery_rl.types import (
     Env,

@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Generator
 from functools import partial
 from typing import TypeAlias, TypeVar
 
-from tinkery_rl.check_env_report import IN_TIME, CheckFailed
+from tinkery_rl.check_env.report import IN_TIME, CheckFailed
 
 T = TypeVar("T")
 

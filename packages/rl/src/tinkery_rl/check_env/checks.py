@@ -6,12 +6,12 @@ import pickle
 from collections.abc import AsyncGenerator, Callable, Coroutine, Sequence
 from functools import partial
 
-from tinkery_rl import check_env_looks as looks
-from tinkery_rl.check_env_calls import Announce
-from tinkery_rl.check_env_play import Bounds, Player, Recording
-from tinkery_rl.check_env_report import CheckFailed, Finding
-from tinkery_rl.check_env_script import Script
-from tinkery_rl.check_env_target import CONFIG, DATASET, Group, Subject
+from tinkery_rl.check_env import looks
+from tinkery_rl.check_env.calls import Announce
+from tinkery_rl.check_env.play import Bounds, Player, Recording
+from tinkery_rl.check_env.report import CheckFailed, Finding
+from tinkery_rl.check_env.script import Script
+from tinkery_rl.check_env.target import CONFIG, DATASET, Group, Subject
 from tinkery_rl.types import EnvGroupBuilder, RLDataset
 
 SEEDS, DETERMINISM, FRESH, PICKLE, CLEANUP = "seeds", "determinism", "fresh envs", "pickle", "cleanup"

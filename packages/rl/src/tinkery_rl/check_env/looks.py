@@ -7,9 +7,9 @@ from collections.abc import Generator, Iterator, Sequence, Sized
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
-from tinkery_rl.check_env_calls import CALLS
-from tinkery_rl.check_env_play import ENDS, MAKE_ENVS, Bounds, Recording
-from tinkery_rl.check_env_report import IN_TIME, CheckFailed, Finding
+from tinkery_rl.check_env.calls import CALLS
+from tinkery_rl.check_env.play import ENDS, MAKE_ENVS, Bounds, Recording
+from tinkery_rl.check_env.report import IN_TIME, CheckFailed, Finding
 from tinkery_rl.types import EnvGroupBuilder, GroupReward, Observation, Transition
 
 if TYPE_CHECKING:

@@ -19,7 +19,7 @@ from tinkery_core.config.targets import import_target
 from tinkery_core.errors import UserError
 from tinkery_core.model import ModelConfig
 
-from tinkery_rl.check_env_report import CheckFailed
+from tinkery_rl.check_env.report import CheckFailed
 from tinkery_rl.types import EnvGroupBuilder, RLDataset, RLDatasetBuilder, RLDatasets, RLSetup
 
 if TYPE_CHECKING:
