@@ -153,6 +153,11 @@ def test_labels_of_ipo_are_not_smoothed(configure_dpo: Configure) -> None:
         configure_dpo(loss="ipo", label_smoothing=0.1)
 
 
+def test_a_run_folder_is_no_reference(configure_dpo: Configure) -> None:
+    with pytest.raises(ValueError, match="reference=runs/x is not the path of a training state: expected"):
+        configure_dpo(reference="runs/x")
+
+
 def test_killed_runs_end_like_an_unbroken_one_and_keep_their_reference(
     configure_dpo: Configure, server_store: Path, tmp_path: Path
 ) -> None:

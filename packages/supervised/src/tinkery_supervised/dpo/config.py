@@ -40,3 +40,11 @@ class DPOConfig(TrainerConfig):
                 f"label_smoothing={self.label_smoothing} has no meaning for loss={self.loss}: "
                 "leave it out, or choose loss=sigmoid"
             )
+
+    @chz.validate
+    def _the_reference_is_a_training_state(self) -> None:
+        if self.reference is not None and "/weights/" not in self.reference:
+            raise ValueError(
+                f"reference={self.reference} is not the path of a training state: expected "
+                "tinker://…/weights/…, such as the state_path in the checkpoints.jsonl of a run"
+            )
