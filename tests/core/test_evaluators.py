@@ -135,8 +135,8 @@ MISTAKES = {
     "evaluatrs.x.file=y": (
         "evaluatrs (command line): there is no such key in DemoConfig. Did you mean evaluators?"
     ),
-    "evaluators=[nll]": (
-        "evaluators=[nll] (command line): expected Mapping[str, EvaluatorBuilder], got a list. The default is {}."
+    "evaluators=nll": (
+        "evaluators is a config group without a default choice: type +evaluators=… instead of evaluators=…"
     ),
 }
 
